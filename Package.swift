@@ -1,0 +1,82 @@
+// swift-tools-version: 6.2
+import PackageDescription
+
+// Targets stand in the order the data flows; imports go downward only (see Tests/TidyTests).
+let package = Package(
+    name: "headend",
+    platforms: [.macOS(.v15)],
+    products: [.executable(name: "headend", targets: ["headend"])],
+    dependencies: [
+        .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
+        .package(url: "https://github.com/apple/swift-atomics", from: "1.3.0"),
+        .package(url: "https://github.com/apple/swift-crypto", from: "4.5.2"),
+        .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
+        .package(url: "https://github.com/apple/swift-nio", from: "2.101.2"),
+        .package(url: "https://github.com/hummingbird-project/hummingbird", from: "2.28.1"),
+        .package(url: "https://github.com/jpsim/Yams", from: "6.2.2"),
+        .package(url: "https://github.com/swift-server/swift-service-lifecycle", from: "2.13.0"),
+    ],
+    targets: [
+        // The shared nouns and the door to the machine.
+        .target(name: "CChecksum"),
+        .target(name: "Telemetry", dependencies: [.product(name: "Crypto", package: "swift-crypto")]),
+        .target(name: "CPlatform"),
+        .target(name: "Platform", dependencies: ["CPlatform"]),
+
+        // The stages, in the order of the data.
+        .target(name: "MQTTWire"),
+        .target(name: "MQTTBroker", dependencies: ["MQTTWire"]),
+        .target(
+            name: "DeviceQueue",
+            dependencies: [
+                "CChecksum", "Telemetry", "Platform", .product(name: "Atomics", package: "swift-atomics"),
+            ]),
+        .target(name: "PerpetualQuery", dependencies: ["CChecksum", "Telemetry"]),
+        .systemLibrary(
+            name: "CMosquitto", pkgConfig: "libmosquitto", providers: [.apt(["libmosquitto-dev"])]),
+        .target(name: "MosquittoClient", dependencies: ["CMosquitto"]),
+        .target(
+            name: "ResultSink", dependencies: ["CChecksum", "Telemetry", "Platform", "MosquittoClient"]),
+
+        // The simulated devices, and the proof.
+        .target(
+            name: "Fleet",
+            dependencies: [
+                "Telemetry", "Platform", "MosquittoClient", .product(name: "Yams", package: "Yams"),
+            ]),
+        .target(name: "Verify", dependencies: ["Telemetry"]),
+
+        // Composition.
+        .target(
+            name: "Hub",
+            dependencies: [
+                "Telemetry", "Platform", "MQTTWire", "MQTTBroker", "DeviceQueue", "PerpetualQuery",
+                "ResultSink",
+                .product(name: "Atomics", package: "swift-atomics"),
+                .product(name: "Hummingbird", package: "hummingbird"),
+                .product(name: "Logging", package: "swift-log"),
+                .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "NIOPosix", package: "swift-nio"),
+                .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
+                .product(name: "Yams", package: "Yams"),
+            ]),
+        .executableTarget(
+            name: "headend",
+            dependencies: [
+                "Hub", "Fleet", "Verify", "DeviceQueue", "Telemetry", "Platform", "MosquittoClient",
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
+                .product(name: "Logging", package: "swift-log"),
+            ]),
+    ]
+)
+
+for target in package.targets where target.type != .system && !["CChecksum", "CPlatform"].contains(target.name) {
+    target.swiftSettings = [
+        .swiftLanguageMode(.v6),
+        .enableUpcomingFeature("ExistentialAny"),
+        .enableUpcomingFeature("InternalImportsByDefault"),
+        .enableUpcomingFeature("MemberImportVisibility"),
+        .enableUpcomingFeature("NonisolatedNonsendingByDefault"),
+        .treatAllWarnings(as: .error),
+    ]
+}

@@ -1,0 +1,111 @@
+/// The only door to the disk. The real one is `PosixFileStore`; the simulator has its own, which crashes.
+///
+/// Paths are `/`-separated. All calls block and belong on named threads, never on the cooperative pool.
+package protocol FileStore: Sendable {
+    /// Creates the directory and its parents; nothing happens when it is there.
+    func createDirectory(_ path: String) throws(FileError)
+    /// The names in a directory, sorted by their bytes, without `.` and `..`; empty when there is no directory.
+    func list(_ directory: String) throws(FileError) -> [String]
+    /// Opens a file for reading, or for reading and writing (then it is created when it is missing).
+    func open(_ path: String, writable: Bool) throws(FileError) -> any StoredFile
+    func exists(_ path: String) -> Bool
+    /// Atomically gives a file another name, in place of a file that has it already.
+    func rename(_ path: String, to newPath: String) throws(FileError)
+    func remove(_ path: String) throws(FileError)
+    /// Makes the names in a directory durable (fsync of the directory).
+    func synchronizeDirectory(_ path: String) throws(FileError)
+    /// Takes an exclusive lock that ends with the process or with `close()` of the file returned.
+    /// - Throws: `.locked` when another process holds it.
+    func lock(_ path: String) throws(FileError) -> any StoredFile
+}
+
+/// An open file. Thread-safe for reads; one writer at a time.
+package protocol StoredFile: AnyObject, Sendable {
+    /// Writes all bytes at the offset, or throws.
+    func write(_ bytes: UnsafeRawBufferPointer, at offset: UInt64) throws(FileError)
+    /// Reads up to the buffer's size; fewer only at the end of the file.
+    func read(into buffer: UnsafeMutableRawBufferPointer, at offset: UInt64) throws(FileError) -> Int
+    /// Returns when every byte written is on the device (fdatasync).
+    func synchronize() throws(FileError)
+    func truncate(to byteCount: UInt64) throws(FileError)
+    func byteCount() throws(FileError) -> UInt64
+    func close()
+}
+
+/// What a disk can refuse. `path` names the place; `code` is errno.
+package struct FileError: Error, Sendable, Equatable, CustomStringConvertible {
+    package enum Kind: Sendable, Equatable {
+        /// No room (ENOSPC, EDQUOT): retried by itself once there is room.
+        case full
+        /// Not allowed (EACCES, EPERM, EROFS): an operator is needed.
+        case denied
+        /// No such file or directory.
+        case missing
+        /// Another process holds the lock.
+        case locked
+        /// The device failed (EIO and all else).
+        case failed
+    }
+    package var kind: Kind
+    package var operation: String
+    package var path: String
+    package var code: Int32
+    package var message: String
+
+    package init(kind: Kind, operation: String, path: String, code: Int32, message: String) {
+        self.kind = kind
+        self.operation = operation
+        self.path = path
+        self.code = code
+        self.message = message
+    }
+
+    package var description: String { "\(path): cannot \(operation): \(message)" }
+}
+
+extension FileStore {
+    /// Reads a whole file.
+    package func contents(of path: String) throws(FileError) -> [UInt8] {
+        let file = try open(path, writable: false)
+        defer { file.close() }
+        let size = Int(try file.byteCount())
+        let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: size, alignment: 8)
+        defer { buffer.deallocate() }
+        let got = try file.read(into: buffer, at: 0)
+        return Array(buffer[..<got])
+    }
+
+    /// Replaces a file as one step: temporary file, sync, rename, sync of the directory. A crash leaves the
+    /// old contents or the new, never a mixture.
+    package func replace(_ path: String, with bytes: [UInt8]) throws(FileError) {
+        let temporary = path + ".tmp"
+        let file = try open(temporary, writable: true)
+        do throws(FileError) {
+            try file.truncate(to: 0)
+            try file.write(bytes, at: 0)
+            try file.synchronize()
+        } catch {
+            file.close()
+            throw error
+        }
+        file.close()
+        try rename(temporary, to: path)
+        try synchronizeDirectory(Self.directory(of: path))
+    }
+
+    /// The part of a path before its last `/`, or `.`.
+    package static func directory(of path: String) -> String {
+        guard let slash = path.lastIndex(of: "/") else { return "." }
+        return slash == path.startIndex ? "/" : String(path[..<slash])
+    }
+}
+
+extension StoredFile {
+    /// Writes an array; see `write(_:at:)`.
+    package func write(_ bytes: [UInt8], at offset: UInt64) throws(FileError) {
+        let result = bytes.withUnsafeBytes { buffer in
+            Result { () throws(FileError) in try write(buffer, at: offset) }
+        }
+        try result.get()
+    }
+}

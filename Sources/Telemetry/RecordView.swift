@@ -1,0 +1,61 @@
+/// One stored record as the query engine sees it: borrowed bytes, valid only during the call that gets it.
+package struct RecordView {
+    /// The shard's number of the device, dense from 1.
+    package var device: UInt32
+    /// 1, 2, 3 … per device, in the order of first acceptance.
+    package var sequence: UInt64
+    /// The hub's clock when the record was accepted; never goes back within a shard.
+    package var arrivalTime: EventTime
+    /// The device's own time where the ingest rule found one, else the arrival time.
+    package var eventTime: EventTime
+    /// Where the record's frame begins in the log.
+    package var offset: QueueOffset
+    /// The payload as it was published.
+    package var payload: UnsafeRawBufferPointer
+
+    @inlinable package init(
+        device: UInt32, sequence: UInt64, arrivalTime: EventTime, eventTime: EventTime, offset: QueueOffset,
+        payload: UnsafeRawBufferPointer
+    ) {
+        self.device = device
+        self.sequence = sequence
+        self.arrivalTime = arrivalTime
+        self.eventTime = eventTime
+        self.offset = offset
+        self.payload = payload
+    }
+}
+
+/// One stored record with everything it carries, copied out: for commands, HTTP and proofs, not hot paths.
+package struct TelemetryRecord: Sendable, Equatable {
+    package var device: DeviceID
+    package var sequence: UInt64
+    /// nil: the message carried none, and the device is "at least once".
+    package var messageID: String?
+    package var arrivalTime: EventTime
+    package var eventTime: EventTime
+    package var topic: String
+    /// MQTT 5 publish properties as they came (without their length), empty on 3.1.1.
+    package var properties: [UInt8]
+    package var payload: [UInt8]
+    /// Set for a record of the quarantine queue only.
+    package var quarantineReason: QuarantineReason?
+    package var offset: QueueOffset
+
+    package init(
+        device: DeviceID, sequence: UInt64, messageID: String?, arrivalTime: EventTime, eventTime: EventTime,
+        topic: String, properties: [UInt8], payload: [UInt8], quarantineReason: QuarantineReason?,
+        offset: QueueOffset
+    ) {
+        self.device = device
+        self.sequence = sequence
+        self.messageID = messageID
+        self.arrivalTime = arrivalTime
+        self.eventTime = eventTime
+        self.topic = topic
+        self.properties = properties
+        self.payload = payload
+        self.quarantineReason = quarantineReason
+        self.offset = offset
+    }
+}
