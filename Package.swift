@@ -28,13 +28,13 @@ let package = Package(
         .target(name: "MQTTBroker", dependencies: ["MQTTWire"]),
         .target(
             name: "DeviceQueue",
-            dependencies: [
-                "CChecksum", "Telemetry", "Platform", .product(name: "Atomics", package: "swift-atomics"),
-            ]),
+            dependencies: ["CChecksum", "Telemetry", "Platform"]),
         .target(name: "PerpetualQuery", dependencies: ["CChecksum", "Telemetry"]),
         .systemLibrary(
             name: "CMosquitto", pkgConfig: "libmosquitto", providers: [.apt(["libmosquitto-dev"])]),
-        .target(name: "MosquittoClient", dependencies: ["CMosquitto"]),
+        .systemLibrary(name: "CEpoll", path: "Sources/MosquittoClient/CEpoll"),
+        .target(
+            name: "MosquittoClient", dependencies: ["CMosquitto", "CEpoll", "Platform"], exclude: ["CEpoll"]),
         .target(
             name: "ResultSink", dependencies: ["CChecksum", "Telemetry", "Platform", "MosquittoClient"]),
 
@@ -44,20 +44,19 @@ let package = Package(
             dependencies: [
                 "Telemetry", "Platform", "MosquittoClient", .product(name: "Yams", package: "Yams"),
             ]),
-        .target(name: "Verify", dependencies: ["Telemetry"]),
+        .target(name: "Verify", dependencies: ["Telemetry", "Platform"]),
 
         // Composition.
         .target(
             name: "Hub",
             dependencies: [
                 "Telemetry", "Platform", "MQTTWire", "MQTTBroker", "DeviceQueue", "PerpetualQuery",
-                "ResultSink",
+                "ResultSink", "MosquittoClient",
                 .product(name: "Atomics", package: "swift-atomics"),
                 .product(name: "Hummingbird", package: "hummingbird"),
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "NIOCore", package: "swift-nio"),
                 .product(name: "NIOPosix", package: "swift-nio"),
-                .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
                 .product(name: "Yams", package: "Yams"),
             ]),
         .executableTarget(
@@ -65,8 +64,29 @@ let package = Package(
             dependencies: [
                 "Hub", "Fleet", "Verify", "DeviceQueue", "Telemetry", "Platform", "MosquittoClient",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
-                .product(name: "Logging", package: "swift-log"),
+                .product(name: "UnixSignals", package: "swift-service-lifecycle"),
             ]),
+
+        // Tests: the source itself, then each stage, then the real binary.
+        .testTarget(name: "TidyTests"),
+        .testTarget(name: "TelemetryTests", dependencies: ["Telemetry"]),
+        .testTarget(name: "MQTTWireTests", dependencies: ["MQTTWire"], resources: [.copy("Vectors")]),
+        .testTarget(name: "MQTTBrokerTests", dependencies: ["MQTTBroker", "MQTTWire"]),
+        .testTarget(
+            name: "DeviceQueueTests", dependencies: ["DeviceQueue", "CChecksum", "Telemetry", "Platform"]),
+        .testTarget(name: "PerpetualQueryTests", dependencies: ["PerpetualQuery", "Telemetry"]),
+        .testTarget(name: "MosquittoClientTests", dependencies: ["MosquittoClient", "Platform"]),
+        .testTarget(name: "ResultSinkTests", dependencies: ["ResultSink", "Telemetry", "Platform"]),
+        .testTarget(
+            name: "DownstreamSinkTests", dependencies: ["ResultSink", "MosquittoClient", "Platform"]),
+        .testTarget(
+            name: "FleetTests", dependencies: ["Fleet", "Telemetry", "Platform", "MosquittoClient"]),
+        .testTarget(name: "VerifyTests", dependencies: ["Verify", "Telemetry"]),
+        .testTarget(name: "HubTests", dependencies: ["Hub", "Telemetry"]),
+        .testTarget(
+            name: "ProcessTests",
+            dependencies: ["headend", "MQTTWire", "MosquittoClient", "Telemetry", "Platform"],
+            resources: [.copy("Scripts")]),
     ]
 )
 

@@ -103,7 +103,9 @@ package final class StagingBuffer: @unchecked Sendable {
         frame.storeBytes(of: UInt32(payload.count), toByteOffset: FrameLayout.payloadBytes, as: UInt32.self)
         frame.storeBytes(
             of: UInt64(reason == 0 ? 0 : device), toByteOffset: FrameLayout.claimedDevice, as: UInt64.self)
-        if let source = topic.baseAddress { (frame + header).copyMemory(from: source, byteCount: topic.count) }
+        if let source = topic.baseAddress {
+            (frame + header).copyMemory(from: source, byteCount: topic.count)
+        }
         if let source = properties.baseAddress {
             (frame + propertiesAt).copyMemory(from: source, byteCount: properties.count)
         }

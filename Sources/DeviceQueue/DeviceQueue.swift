@@ -1,0 +1,268 @@
+package import Platform
+import Synchronization
+package import Telemetry
+
+/// The durable queue of every device of a shard: one segmented append-only log with gapless sequences per
+/// device, duplicates found by (device, message id), group commit, and recovery after a crash at any byte.
+///
+/// What a crash leaves: everything that a returned `commit()` covered, once, and perhaps a prefix of what it
+/// did not. The format is in `DeviceQueue.docc/LogFormat.md`.
+///
+/// Threads: `append`, `appendTick` and `commit` belong to one storage thread. Everything else may be called
+/// on any thread.
+///
+/// `@unchecked Sendable`: `appender` and `failureCause` change only on the storage thread while it holds
+/// `lock`, and other threads read them with `lock` held; `writeFile` and `writeBase` belong to the storage
+/// thread alone.
+package final class DeviceQueue: @unchecked Sendable {
+    package enum Mode: Sendable {
+        case readWrite
+        /// Changes nothing on disk; a torn tail is ignored.
+        case readOnly
+    }
+
+    let catalog: SegmentCatalog
+    let deviceNames: NameTable
+    let clientNames: NameTable
+    let mode: Mode
+    let lock = Mutex(())
+    var appender: LogAppender
+    private var failureCause: String?
+    /// The file of the newest segment and its base.
+    private var writeFile: (any StoredFile)?
+    private var writeBase: UInt64 = 0
+    let progress: LogProgress
+    /// Every segment before this offset was seen with its sidecar.
+    private let sidecarsBefore = Mutex<UInt64>(0)
+
+    /// Opens a shard's log, making it when there is none.
+    ///
+    /// - Parameters:
+    ///   - directory: `<data>/queue/0`; the caller holds the data directory's lock (`DataDirectory`).
+    ///   - nowTicks: the wall clock in 100 ns ticks; goes into the identity of a new log.
+    ///   - seed: randomness for the identity of a new log, so that nobody can choose message ids whose hashes
+    ///     collide.
+    /// - Throws: `.corrupt` with the place when the log is damaged in its middle, `.newerFormat`,
+    ///   `.invalidLimits`, or what the disk refuses.
+    package static func open(
+        directory: String, files: any FileStore, limits: QueueLimits = QueueLimits(),
+        mode: Mode = .readWrite, nowTicks: Int64, seed: UInt64 = 0
+    ) throws(QueueError) -> DeviceQueue {
+        try limits.validate()
+        if mode == .readWrite {
+            try Recovery.attempt { () throws(FileError) in try files.createDirectory(directory) }
+            for name in try Recovery.attempt({ () throws(FileError) in try files.list(directory) })
+            where name.hasSuffix(".next") || name.hasSuffix(".tmp") {
+                try Recovery.attempt { () throws(FileError) in try files.remove(directory + "/" + name) }
+            }
+        }
+        let (segments, first) = try Recovery.segments(in: directory, files: files)
+        let logID = first?.logID ?? LogFormat.mixed(UInt64(bitPattern: nowTicks) ^ LogFormat.mixed(seed))
+        let key = first?.hashKey ?? LogFormat.mixed(logID ^ LogFormat.mixed(~seed))
+        let catalog = SegmentCatalog(
+            directory: directory, files: files, limits: limits, logID: logID, hashKey: key, segments: segments
+        )
+        return try DeviceQueue(catalog: catalog, mode: mode, nowTicks: nowTicks)
+    }
+
+    private init(catalog: SegmentCatalog, mode: Mode, nowTicks: Int64) throws(QueueError) {
+        self.catalog = catalog
+        self.mode = mode
+        let limits = catalog.limits
+        deviceNames = NameTable(
+            key: catalog.hashKey, countMax: limits.devices, nameBytesMax: limits.deviceNameBytesMax)
+        clientNames = NameTable(
+            key: catalog.hashKey, countMax: limits.clients, nameBytesMax: limits.clientNameBytesMax)
+        guard
+            var appender = LogAppender(
+                catalog: catalog, deviceNames: deviceNames, clientNames: clientNames, nowTicks: nowTicks)
+        else { throw .invalidLimits("no memory for dedupSlots; make it smaller") }
+        var end: UInt64 = 0
+        if let tail = try Recovery.replay(&appender) {
+            var position = tail.position
+            if mode == .readWrite {
+                let file = try Recovery.attempt { () throws(FileError) in
+                    try catalog.files.open(tail.segment.path, writable: true)
+                }
+                let repaired = try Recovery.repair(
+                    tail, file: file, nextCommitNumber: appender.lastCommitNumber + 1)
+                position = repaired.position
+                appender.lastCommitNumber += repaired.commits
+                writeFile = file
+                writeBase = tail.segment.base
+            }
+            end = tail.segment.base + UInt64(position)
+            appender.resume(in: tail.segment, at: end)
+        } else if mode == .readWrite {
+            let (segment, file) = try catalog.takeNext(base: 0)
+            writeFile = file
+            end = UInt64(LogFormat.segmentHeaderBytes)
+            appender.resume(in: segment, at: end)
+        }
+        progress = LogProgress(durableEnd: end)
+        self.appender = appender
+    }
+
+    // Names.
+
+    /// The number of a device, dense from 1; a new one when the name is seen first.
+    ///
+    /// - Returns: nil when the name is empty or too long, or at the limit of devices.
+    package func device(named name: String) -> UInt32? {
+        var copy = name
+        return copy.withUTF8 { deviceNames.number(of: UnsafeRawBufferPointer($0)) }
+    }
+
+    /// As `device(named:)` for the bytes of a name; allocates nothing.
+    package func device(named name: UnsafeRawBufferPointer) -> UInt32? { deviceNames.number(of: name) }
+
+    /// The number of an MQTT client identifier, for QoS 2; see `device(named:)`.
+    package func client(named name: String) -> UInt32? {
+        var copy = name
+        return copy.withUTF8 { clientNames.number(of: UnsafeRawBufferPointer($0)) }
+    }
+
+    /// The number of a device that is known already, nil otherwise: for look-ups that must not make one.
+    package func existingDevice(named name: String) -> UInt32? { deviceNames.existingNumber(of: name) }
+
+    /// As `existingDevice(named:)` for a client identifier.
+    package func existingClient(named name: String) -> UInt32? { clientNames.existingNumber(of: name) }
+
+    /// The name of a device's number, nil for a number that was not given (and for 0, the quarantine).
+    package func deviceID(_ number: UInt32) -> DeviceID? { deviceNames.name(number).map { DeviceID($0) } }
+
+    /// Devices with a number.
+    package var deviceCount: Int { deviceNames.count }
+
+    // Writing.
+
+    /// Appends every staged frame: gives each its outcome, and what is stored its sequence, arrival time and
+    /// place. Nothing is durable, and nothing may be acknowledged, before `commit()` returns. Storage thread
+    /// only.
+    ///
+    /// - Parameter arrivalTicks: the wall clock; made non-decreasing here.
+    /// - Throws: `.poisoned`, `.pendingFull` (nothing was appended), or what a read-back of a suspected
+    ///   duplicate met: then the queue is poisoned.
+    package func append(_ staging: StagingBuffer, arrivalTicks: Int64) throws(QueueError) {
+        try checkWritable()
+        try lock.withLock { (_) throws(QueueError) in
+            guard appender.pendingBytes + staging.byteCount <= appender.limits.pendingBytesMax else {
+                throw .pendingFull(pendingBytes: appender.pendingBytes)
+            }
+            do throws(QueueError) {
+                try appender.append(staging, arrivalTicks: arrivalTicks)
+            } catch {
+                failureCause = error.description
+                throw error
+            }
+        }
+    }
+
+    /// Notes in the log that the clock moved the watermarks on. Storage thread only.
+    package func appendTick(arrivalTicks: Int64) throws(QueueError) {
+        try checkWritable()
+        try lock.withLock { (_) throws(QueueError) in
+            guard appender.pendingBytes < appender.limits.pendingBytesMax else {
+                throw .pendingFull(pendingBytes: appender.pendingBytes)
+            }
+            appender.appendTick(arrivalTicks: arrivalTicks)
+        }
+    }
+
+    /// Makes everything appended durable: one write and one sync for each segment that it touches, usually
+    /// one. Storage thread only; blocks.
+    ///
+    /// - Throws: `.full` when there is no room for the next segment: nothing is lost, calling again writes
+    ///   the same bytes. `.poisoned` from the first failed write or sync on.
+    package func commit() throws(QueueError) {
+        try checkWritable()
+        lock.withLock { _ in appender.sealBatch() }
+        while let batch = appender.batches.first {
+            do throws(QueueError) {
+                try write(batch)
+            } catch {
+                if case .full = error { throw error }
+                lock.withLock { _ in failureCause = error.description }
+                throw .poisoned(cause: error.description)
+            }
+            lock.withLock { _ in appender.batchIsDurable() }
+            progress.advance(to: batch.end)
+        }
+    }
+
+    private func write(_ batch: LogAppender.Batch) throws(QueueError) {
+        if batch.segmentBase != writeBase || writeFile == nil {
+            let (segment, file) = try catalog.takeNext(base: batch.segmentBase)
+            writeFile = file
+            writeBase = segment.base
+        }
+        guard let file = writeFile else { return }
+        let pieces = lock.withLock { _ in appender.recent.pieces(from: batch.start, to: batch.end) }
+        do throws(FileError) {
+            for piece in pieces { try file.write(piece.bytes, at: piece.offset - batch.segmentBase) }
+        } catch {
+            throw error.kind == .full ? .full(error) : .file(error)
+        }
+        // Whatever a sync reports, even "no room": the kernel may have dropped the pages.
+        do throws(FileError) { try file.synchronize() } catch { throw .file(error) }
+    }
+
+    private func checkWritable() throws(QueueError) {
+        guard mode == .readWrite else { throw .readOnly(path: catalog.directory) }
+        if let cause = failureCause { throw .poisoned(cause: cause) }
+    }
+
+    /// Work that the storage thread should not do: makes the next segment ready and writes missing sidecars
+    /// of sealed segments. For a helper thread, about once a second and after each new segment; blocks.
+    package func prepareNextSegment() throws(QueueError) {
+        guard mode == .readWrite, failure == nil else { return }
+        try catalog.prepareNext()
+        let sealed = catalog.segments.dropLast()
+        let done = sidecarsBefore.withLock { $0 }
+        for segment in sealed where segment.base >= done && !catalog.files.exists(segment.indexPath) {
+            _ = try catalog.index(segment, mayWrite: true)
+        }
+        if let last = sealed.last { sidecarsBefore.withLock { $0 = max($0, last.end) } }
+    }
+
+    // State.
+
+    /// Everything before it is on disk.
+    package var durableEnd: QueueOffset { QueueOffset(progress.durableEnd) }
+
+    /// Why the queue no longer writes, nil while it does.
+    package var failure: String? { lock.withLock { _ in failureCause } }
+
+    /// Bytes that wait for a commit.
+    package var pendingBytes: Int { lock.withLock { _ in appender.pendingBytes } }
+
+    /// The last arrival time in the log; `Int64.min` when there is none.
+    package var lastArrivalTicks: Int64 { lock.withLock { _ in appender.lastArrivalTicks } }
+
+    package var counters: QueueCounters {
+        lock.withLock { _ in
+            var counters = appender.counters
+            counters.rememberedIDs = UInt64(appender.dedup.count)
+            counters.rememberedBytes = UInt64(appender.dedup.byteCount)
+            counters.forgottenEarly = appender.dedup.shortenedIDs
+            return counters
+        }
+    }
+
+    /// The packet identifiers of a QoS 2 client that are stored and not released, ascending; what is appended
+    /// and not yet committed counts.
+    package func unreleased(client: UInt32) -> [UInt16] {
+        lock.withLock { _ in appender.unreleased.identifiers(client: client) }
+    }
+}
+
+/// How far the log is durable: written by the storage thread, read by all.
+final class LogProgress: Sendable {
+    private let end: Atomic<UInt64>
+
+    init(durableEnd: UInt64) { end = Atomic(durableEnd) }
+
+    var durableEnd: UInt64 { end.load(ordering: .acquiring) }
+
+    func advance(to offset: UInt64) { end.store(offset, ordering: .releasing) }
+}

@@ -1,0 +1,38 @@
+package import Telemetry
+
+/// What the queue counted. `received = stored + duplicates + quarantined` always holds; what an opened log
+/// held already counts as received. Releases and discarded sessions are not messages and are not counted
+/// here.
+package struct QueueCounters: Sendable, Equatable {
+    package var received: UInt64 = 0
+    package var stored: UInt64 = 0
+    package var duplicates: UInt64 = 0
+    /// By the raw value of `QuarantineReason`; index 0 is a reason this build does not know.
+    package var quarantinedByReason = [UInt64](repeating: 0, count: 8)
+    /// Records with a message id of their own, since the log was opened or in it.
+    package var withMessageID: UInt64 = 0
+    /// Look-ups whose hash agreed with another id's record: costs time only.
+    package var falseSuspicions: UInt64 = 0
+    /// Commits made durable since the log was opened, and their bytes.
+    package var commits: UInt64 = 0
+    package var committedBytes: UInt64 = 0
+    /// Message ids in memory, and the bytes of their tables.
+    package var rememberedIDs: UInt64 = 0
+    package var rememberedBytes: UInt64 = 0
+    /// Ids forgotten before the horizon because of `QueueLimits.dedupBytesMax`. Anything but 0 deserves a
+    /// warning.
+    package var forgottenEarly: UInt64 = 0
+
+    package init() {}
+
+    package var quarantined: UInt64 { quarantinedByReason.reduce(0, +) }
+
+    /// The messages set aside for one reason.
+    package func quarantined(_ reason: QuarantineReason) -> UInt64 {
+        quarantinedByReason[Int(reason.rawValue)]
+    }
+
+    mutating func countQuarantined(reason: UInt8) {
+        quarantinedByReason[QuarantineReason(rawValue: reason) == nil ? 0 : Int(reason)] += 1
+    }
+}

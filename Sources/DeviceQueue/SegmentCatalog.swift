@@ -1,0 +1,160 @@
+import Platform
+import Synchronization
+
+/// The segment files of one log: which there are, a bounded number of them open, and the one made ahead of
+/// use. Thread-safe.
+final class SegmentCatalog: Sendable {
+    private struct Files {
+        var segments: [Segment] = []
+        /// Open files, the latest used last.
+        var open: [(base: UInt64, file: any StoredFile)] = []
+        /// Sidecars in memory, the latest used last.
+        var indexes: [SegmentIndex] = []
+    }
+
+    let directory: String
+    let files: any FileStore
+    let limits: QueueLimits
+    let logID: UInt64
+    let hashKey: UInt64
+    private let state: Mutex<Files>
+    /// Held while a segment file is made; holds the base of the one that is ready.
+    private let prepared = Mutex<UInt64?>(nil)
+
+    init(
+        directory: String, files: any FileStore, limits: QueueLimits, logID: UInt64, hashKey: UInt64,
+        segments: [Segment]
+    ) {
+        self.directory = directory
+        self.files = files
+        self.limits = limits
+        self.logID = logID
+        self.hashKey = hashKey
+        state = Mutex(Files(segments: segments))
+    }
+
+    var segments: [Segment] { state.withLock { $0.segments } }
+
+    /// The segment that an offset lies in, nil when it is before the first or behind the last.
+    func segment(containing offset: UInt64) -> Segment? {
+        state.withLock { files in
+            var low = 0
+            var high = files.segments.count
+            while low < high {
+                let middle = (low + high) / 2
+                if files.segments[middle].end <= offset { low = middle + 1 } else { high = middle }
+            }
+            guard low < files.segments.count, files.segments[low].base <= offset else { return nil }
+            return files.segments[low]
+        }
+    }
+
+    /// The open file of a segment.
+    func file(_ segment: Segment) throws(QueueError) -> any StoredFile {
+        let known: (any StoredFile)? = state.withLock { files in
+            guard let at = files.open.lastIndex(where: { $0.base == segment.base }) else { return nil }
+            let entry = files.open.remove(at: at)
+            files.open.append(entry)
+            return entry.file
+        }
+        if let known { return known }
+        let file: any StoredFile
+        do throws(FileError) { file = try files.open(segment.path, writable: false) } catch {
+            throw .file(error)
+        }
+        state.withLock { files in
+            // An evicted file is closed by its deinit, when the last thread that reads it lets go.
+            if files.open.count >= limits.openSegments { files.open.removeFirst() }
+            files.open.append((segment.base, file))
+        }
+        return file
+    }
+
+    /// The sidecar of a sealed segment: from memory, from disk, or rebuilt (and written, if it may be).
+    func index(_ segment: Segment, mayWrite: Bool) throws(QueueError) -> SegmentIndex {
+        let known = state.withLock { files in files.indexes.first { $0.base == segment.base } }
+        let stored = known == nil ? SegmentIndex.load(segment, files: files) : nil
+        let index =
+            if let kept = known ?? stored {
+                kept
+            } else {
+                try SegmentIndex.build(segment, file: file(segment), bufferBytes: limits.readBytes)
+            }
+        // Only a cache: when the disk is full it is rebuilt in memory each time.
+        if mayWrite, stored == nil { try? files.replace(segment.indexPath, with: index.encoded()) }
+        if known != nil { return index }
+        state.withLock { files in
+            if files.indexes.count >= 16 { files.indexes.removeFirst() }
+            files.indexes.append(index)
+        }
+        return index
+    }
+
+    /// Makes the file of the segment that follows the last one, if that is not done yet. May run on any
+    /// thread.
+    func prepareNext() throws(QueueError) {
+        let base = state.withLock { $0.segments.last?.end ?? 0 }
+        try prepared.withLock { (ready) throws(QueueError) in
+            guard ready != base else { return }
+            // The writer may have taken the next segment into use while this call waited.
+            guard base == state.withLock({ $0.segments.last?.end ?? 0 }) else { return }
+            try make(base: base)
+            ready = base
+        }
+    }
+
+    /// Takes the next segment into use, making it now if that was not done ahead, and opens it for writing.
+    ///
+    /// - Throws: `.full` when there is no room; a later call tries again.
+    func takeNext(base: UInt64) throws(QueueError) -> (Segment, any StoredFile) {
+        try prepared.withLock { (ready) throws(QueueError) in
+            if ready != base { try make(base: base) }
+            ready = base
+            let segment = Segment(directory: directory, header: header(base: base))
+            do throws(FileError) {
+                if !files.exists(segment.path) {
+                    try files.rename(preparedPath(base: base), to: segment.path)
+                }
+                try files.synchronizeDirectory(directory)
+                let file = try files.open(segment.path, writable: true)
+                ready = nil
+                state.withLock { $0.segments.append(segment) }
+                return (segment, file)
+            } catch {
+                throw error.kind == .full ? .full(error) : .file(error)
+            }
+        }
+    }
+
+    private func header(base: UInt64) -> SegmentHeader {
+        SegmentHeader(base: base, byteCount: UInt64(limits.segmentBytes), logID: logID, hashKey: hashKey)
+    }
+
+    private func preparedPath(base: UInt64) -> String { directory + "/" + Segment.stem(base) + ".next" }
+
+    /// Writes zeros to the full length (never a growing file, never reserved blocks: both cost two to three
+    /// times as much at each sync later), then the header, and syncs.
+    private func make(base: UInt64) throws(QueueError) {
+        let zeros = UnsafeMutableRawBufferPointer.allocate(
+            byteCount: min(1 << 20, limits.segmentBytes), alignment: 4_096)
+        zeros.initializeMemory(as: UInt8.self, repeating: 0)
+        defer { zeros.deallocate() }
+        do throws(FileError) {
+            let file = try files.open(preparedPath(base: base), writable: true)
+            defer { file.close() }
+            try file.truncate(to: 0)
+            var at = 0
+            while at < limits.segmentBytes {
+                let count = min(zeros.count, limits.segmentBytes - at)
+                try file.write(UnsafeRawBufferPointer(rebasing: zeros[..<count]), at: UInt64(at))
+                at += count
+                // In pieces, so that a sync of the log beside it never waits for all of it.
+                if at % (8 << 20) == 0 { try file.synchronize() }
+            }
+            try file.write(header(base: base).encoded(), at: 0)
+            try file.synchronize()
+        } catch {
+            throw error.kind == .full ? .full(error) : .file(error)
+        }
+    }
+}

@@ -1,0 +1,162 @@
+import DeviceQueue
+import MQTTBroker
+import MQTTWire
+import Telemetry
+
+/// The publish path: the one that every reading takes.
+extension Connection {
+    func takePublish(
+        _ firstByte: UInt8, _ body: UnsafeRawBufferPointer, _ now: UInt64
+    ) throws(WireError) {
+        let view = try PublishView(firstByte: firstByte, body: body, version: version)
+        if view.topicAlias != 0 {
+            try takeAliasedPublish(view, body, now)
+            return
+        }
+        try publish(view, topic: UnsafeRawBufferPointer(rebasing: body[view.topic]), body, now)
+    }
+
+    /// MQTT 5 §3.3.2.3.4: an alias with a topic is set, one without stands for it.
+    private func takeAliasedPublish(
+        _ view: PublishView, _ body: UnsafeRawBufferPointer, _ now: UInt64
+    ) throws(WireError) {
+        guard view.topicAlias <= loop.topicAliasMaximum else {
+            throw WireError(.topicAliasInvalid, "the topic alias is above the maximum")
+        }
+        let topic = Array(body[view.topic])
+        let resolved: [UInt8]
+        if topic.isEmpty {
+            guard let known = aliases[view.topicAlias] else {
+                throw WireError(.topicAliasInvalid, "the topic alias was never set")
+            }
+            resolved = known
+        } else {
+            aliases[view.topicAlias] = topic
+            resolved = topic
+        }
+        let result = resolved.withUnsafeBytes { bytes in
+            Result { () throws(WireError) in try publish(view, topic: bytes, body, now) }
+        }
+        try result.get()
+    }
+
+    @inline(__always)
+    private func publish(
+        _ view: PublishView, topic: UnsafeRawBufferPointer, _ body: UnsafeRawBufferPointer, _ now: UInt64
+    ) throws(WireError) {
+        var match: TopicRule.Match?
+        let index: UInt32?
+        do throws(WireError) {
+            index = try route(of: topic, &match)
+        } catch {
+            guard error.reason == .quotaExceeded else { throw error }
+            try rejectPublish(view, error)
+            return
+        }
+        guard let index else {
+            try publishOrdinary(view, topic, body, now)
+            return
+        }
+        if view.qos == .exactlyOnce, isRepeated(view) {
+            loop.fence(self, packetIdentifier: view.packetIdentifier, answer: .pubrec)
+            return
+        }
+        stage(view, index, topic, match, body)
+    }
+
+    /// Writes the message into the loop's staging buffer in log format.
+    @inline(__always)
+    private func stage(
+        _ view: PublishView, _ index: UInt32, _ topic: UnsafeRawBufferPointer, _ match: TopicRule.Match?,
+        _ body: UnsafeRawBufferPointer
+    ) {
+        let payload = UnsafeRawBufferPointer(rebasing: body[view.payload])
+        let properties = UnsafeRawBufferPointer(rebasing: body[view.properties])
+        var flags = view.qos.rawValue
+        if view.isRetained { flags |= FrameFlags.retain }
+        if view.isDuplicate { flags |= FrameFlags.duplicate }
+        if version == .v5 { flags |= FrameFlags.version5 }
+        let device = loop.routes[index].device
+        var message = StagedMessage(
+            device: device, client: view.qos == .exactlyOnce ? clientNumber() : 0,
+            packetIdentifier: view.qos == .exactlyOnce ? view.packetIdentifier : 0, flags: flags, topic: topic,
+            properties: properties, payload: payload)
+        if view.userPropertyCount > 0, let range = view.userProperty(named: "message-id", in: body) {
+            let offset = view.properties.lowerBound
+            message.setID(.properties((range.lowerBound - offset)..<(range.upperBound - offset)), range.count)
+        }
+        if let match, !match.propertyBag.isEmpty {
+            message.readPropertyBag(UnsafeRawBufferPointer(rebasing: topic[match.propertyBag]))
+        }
+        message.readPayload(payloadBytesMax: loop.ingestPayloadBytesMax)
+        let answer: IngestBatch.Answer =
+            switch view.qos {
+            case .atMostOnce: .nothing
+            case .atLeastOnce: .puback
+            case .exactlyOnce: .pubrec
+            }
+        loop.stage(message, route: index, from: self, packetIdentifier: view.packetIdentifier, answer: answer)
+    }
+
+    /// A QoS 2 publish whose packet identifier is still in use is the same message again: [MQTT-4.3.3-10].
+    private func isRepeated(_ view: PublishView) -> Bool {
+        guard let session else { return false }
+        _ = clientNumber()
+        if !session.inbound.insert(view.packetIdentifier) { return true }
+        // After a restart the session is new but the log remembers; a client that starts over with the same
+        // identifier does not set DUP, a re-sent one must: [MQTT-3.3.1-1].
+        return unreleased.remove(view.packetIdentifier) != nil && view.isDuplicate
+    }
+
+    /// The queue's number of this client; QoS 2 state in the log goes by it.
+    private func clientNumber() -> UInt32 {
+        if client == 0, let session {
+            // At the limit of clients QoS 2 state is kept in memory only.
+            client = loop.queue.client(named: session.clientIdentifier) ?? 0
+        }
+        return client
+    }
+
+    /// The hub cannot take this message, and says so instead of losing it silently.
+    private func rejectPublish(_ view: PublishView, _ error: WireError) throws(WireError) {
+        loop.countRejection("device_limit")
+        // 3.1.1 has no negative acknowledgement: the connection ends, and the client keeps its message.
+        guard version == .v5 else { throw error }
+        switch view.qos {
+        case .atMostOnce: break
+        case .atLeastOnce:
+            write(.puback(Acknowledgement(packetIdentifier: view.packetIdentifier, reason: error.reason)))
+        case .exactlyOnce:
+            write(.pubrec(Acknowledgement(packetIdentifier: view.packetIdentifier, reason: error.reason)))
+        }
+    }
+
+    /// A topic that no ingest rule claims is the broker's alone.
+    private func publishOrdinary(
+        _ view: PublishView, _ topic: UnsafeRawBufferPointer, _ body: UnsafeRawBufferPointer, _ now: UInt64
+    ) throws(WireError) {
+        var packet = Publish(
+            topic: String(decoding: topic, as: UTF8.self), payload: Array(body[view.payload]))
+        packet.qos = view.qos
+        packet.duplicate = view.isDuplicate
+        packet.retain = view.isRetained
+        packet.packetIdentifier = view.qos == .atMostOnce ? nil : view.packetIdentifier
+        packet.properties = try parsePublishProperties(UnsafeRawBufferPointer(rebasing: body[view.properties]))
+        packet.properties.topicAlias = nil
+        loop.brokerReceive(.publish(packet), from: self, now: now)
+    }
+
+    /// PUBREL ends a QoS 2 exchange. Where telemetry was involved the release goes to the log before PUBCOMP
+    /// leaves, so that the identifier's next use is not taken for the old message after a crash.
+    func takePubrel(_ firstByte: UInt8, _ body: UnsafeRawBufferPointer, _ now: UInt64) throws(WireError) {
+        let packet = try decodePacket(firstByte: firstByte, body: body, version: version)
+        guard case .pubrel(let release) = packet, client != 0 || !unreleased.isEmpty, let session else {
+            loop.brokerReceive(packet, from: self, now: now)
+            return
+        }
+        _ = clientNumber()
+        session.inbound.remove(release.packetIdentifier)
+        unreleased.remove(release.packetIdentifier)
+        loop.stageRelease(self, packetIdentifier: release.packetIdentifier)
+    }
+}

@@ -1,0 +1,231 @@
+import DeviceQueue
+import MQTTBroker
+import MQTTWire
+
+/// What a connection needs of its transport; SwiftNIO today (`NIOConnectionHandler`).
+protocol ConnectionTransport: AnyObject {
+    /// Sends the bytes; they are copied before the call returns.
+    func send(_ bytes: UnsafeRawBufferPointer)
+    /// Closes once everything sent has left.
+    func closeAfterFlush()
+    /// Asks for more bytes again, after the loop held reading back.
+    func resumeReading()
+}
+
+/// One MQTT connection as bytes in → staged frames, broker calls and answer bytes out. It knows no sockets and
+/// is confined to its event loop.
+///
+/// The hot path is `receive`: every frame of a read is handled in one pass over the raw bytes; a telemetry
+/// publish becomes a frame in the loop's staging buffer without an object of its own.
+final class Connection {
+    enum Phase {
+        /// Nothing but CONNECT is taken.
+        case awaitingConnect
+        case connected
+        /// What still comes in is ignored.
+        case closing
+    }
+
+    let id: ConnectionID
+    /// Index in the loop's table, and how often it was used before.
+    let slot: UInt32
+    let generation: UInt32
+    unowned let loop: BrokerLoop
+    weak var transport: (any ConnectionTransport)?
+
+    var phase = Phase.awaitingConnect
+    var version = ProtocolVersion.v311
+    var session: Session?
+    /// The queue's number of this client, once it published telemetry at QoS 2; 0 before.
+    var client: UInt32 = 0
+    /// Packet identifiers that the log says this client had not released when the hub last stopped.
+    var unreleased: Set<UInt16> = []
+    /// Topic aliases of MQTT 5 §3.3.2.3.4, by number.
+    var aliases: [UInt16: [UInt8]] = [:]
+    /// Monotonic nanoseconds of the last bytes that came, for the keep-alive.
+    var lastReadNanoseconds: UInt64
+    /// 0: none was asked for.
+    var keepAliveNanoseconds: UInt64 = 0
+    let output = OutputBuffer()
+    /// In the loop's list of connections that have output to flush.
+    var isDirty = false
+    var isReadHeld = false
+    var isWritable = true
+
+    /// The topic of the last telemetry publish and where it led: most devices use one topic.
+    private let lastTopic = OutputBuffer(byteCapacity: 64)
+    private var lastRoute: UInt32 = IngestBatch.Entry.noRoute
+    private var lastRouteGeneration: UInt32 = 0
+
+    init(id: ConnectionID, slot: UInt32, generation: UInt32, loop: BrokerLoop, now: UInt64) {
+        self.id = id
+        self.slot = slot
+        self.generation = generation
+        self.loop = loop
+        lastReadNanoseconds = now
+    }
+
+    /// Takes the bytes of a read.
+    ///
+    /// - Returns: how many were used; the rest is the beginning of a frame and comes again with more behind it.
+    func receive(_ bytes: UnsafeRawBufferPointer, now: UInt64) -> Int {
+        lastReadNanoseconds = now
+        var at = 0
+        while at < bytes.count, phase != .closing {
+            let rest = UnsafeRawBufferPointer(rebasing: bytes[at...])
+            switch scanFrame(rest, packetBytesMax: loop.packetBytesMax) {
+            case .frame(let bodyOffset, let bodyBytes):
+                let body = UnsafeRawBufferPointer(rebasing: rest[bodyOffset..<(bodyOffset + bodyBytes)])
+                take(rest[0], body, now)
+                at += bodyOffset + bodyBytes
+            case .incomplete: return at
+            case .invalid(let error): refuse(error, now)
+            }
+        }
+        return phase == .closing ? bytes.count : at
+    }
+
+    private func take(_ firstByte: UInt8, _ body: UnsafeRawBufferPointer, _ now: UInt64) {
+        do throws(WireError) {
+            guard phase == .connected else {
+                try takeConnect(firstByte, body, now)
+                return
+            }
+            switch firstByte >> 4 {
+            case 3: try takePublish(firstByte, body, now)
+            case 6: try takePubrel(firstByte, body, now)
+            case 12:
+                guard body.isEmpty else { throw WireError(.malformedPacket, "PINGREQ has no body") }
+                output.extend(by: 2).storeBytes(of: UInt16(0x00D0).littleEndian, as: UInt16.self)
+                loop.markDirty(self)
+            default:
+                let packet = try decodePacket(firstByte: firstByte, body: body, version: version)
+                loop.brokerReceive(packet, from: self, now: now)
+            }
+        } catch {
+            refuse(error, now)
+        }
+    }
+
+    private func takeConnect(
+        _ firstByte: UInt8, _ body: UnsafeRawBufferPointer, _ now: UInt64
+    ) throws(WireError) {
+        guard firstByte == 0x10 else {
+            throw WireError(.protocolError, "the first packet must be CONNECT")
+        }
+        do throws(WireError) {
+            let packet = try decodeConnect(body: body)
+            version = packet.version
+            loop.brokerConnect(packet, from: self, now: now)
+        } catch {
+            refuseConnect(error, connectVersion(body: body))
+            throw error
+        }
+    }
+
+    /// Ends the connection for what the peer sent: MQTT 5 says why first, 3.1.1 just closes.
+    func refuse(_ error: WireError, _ now: UInt64) {
+        guard phase != .closing else { return }
+        loop.countRefusal(error)
+        if phase == .connected, version == .v5 {
+            var properties = Properties()
+            properties.reasonString = error.explanation
+            write(.disconnect(Disconnect(reason: error.reason, properties: properties)))
+        }
+        loop.closeAfterError(self, now: now)
+    }
+
+    /// CONNACK with the reason for MQTT 5, 3.1.1's return code 1 for a level that is not spoken here; a malformed
+    /// 3.1.1 CONNECT gets no answer ([MQTT-3.1.4-1]).
+    private func refuseConnect(_ error: WireError, _ spoken: ProtocolVersion?) {
+        if error.reason == .unsupportedProtocolVersion {
+            output.append([0x20, 0x02, 0x00, 0x01])
+            loop.markDirty(self)
+        } else if spoken == .v5 {
+            version = .v5
+            write(.connack(Connack(sessionPresent: false, reason: error.reason)))
+        }
+    }
+
+    func write(_ packet: ControlPacket) {
+        var bytes: [UInt8] = []
+        encodePacket(packet, version: version, into: &bytes)
+        output.append(bytes)
+        loop.markDirty(self)
+    }
+
+    // MARK: Routes
+
+    /// The route of a telemetry topic, from the connection's own memory, the loop's table, or worked out now.
+    ///
+    /// - Returns: nil for an ordinary topic.
+    @inline(__always)
+    func route(
+        of topic: UnsafeRawBufferPointer, _ match: inout TopicRule.Match?
+    ) throws(WireError) -> UInt32? {
+        if lastRouteGeneration == loop.routes.generation, lastRoute != IngestBatch.Entry.noRoute,
+            lastTopic.count == topic.count, sameBytes(lastTopic.base, topic)
+        {
+            return lastRoute
+        }
+        return try findRoute(of: topic, &match)
+    }
+
+    private func findRoute(
+        of topic: UnsafeRawBufferPointer, _ match: inout TopicRule.Match?
+    ) throws(WireError) -> UInt32? {
+        if let index = loop.routes.find(topic) {
+            remember(topic, index)
+            return index
+        }
+        if let error = validateTopicName(topic) { throw error }
+        guard let found = TopicRule.match(topic) else { return nil }
+        match = found
+        let fixed = UnsafeRawBufferPointer(rebasing: topic[..<found.fixedBytes])
+        if !found.propertyBag.isEmpty, let index = loop.routes.find(fixed) { return index }
+        let name = UnsafeRawBufferPointer(rebasing: topic[found.device])
+        var device: UInt32 = 0
+        if !name.isEmpty, name.count <= TopicRule.deviceBytesMax {
+            guard let number = loop.queue.device(named: name) else {
+                throw WireError(.quotaExceeded, "the hub's limit of devices is reached")
+            }
+            device = number
+        }
+        let index = loop.routes.insert(
+            fixed,
+            Route(device: device, deviceName: found.device, hasSubscribers: false, subscriptionVersion: .max))
+        if found.propertyBag.isEmpty { remember(topic, index) }
+        return index
+    }
+
+    private func remember(_ topic: UnsafeRawBufferPointer, _ index: UInt32) {
+        lastTopic.removeAll()
+        if let source = topic.baseAddress {
+            lastTopic.extend(by: topic.count).copyMemory(from: source, byteCount: topic.count)
+        }
+        lastRoute = index
+        lastRouteGeneration = loop.routes.generation
+    }
+
+    @inline(__always)
+    private func sameBytes(_ left: UnsafeMutableRawPointer, _ right: UnsafeRawBufferPointer) -> Bool {
+        guard let base = right.baseAddress else { return true }
+        let count = right.count
+        var at = 0
+        while at + 8 <= count {
+            if left.loadUnaligned(fromByteOffset: at, as: UInt64.self)
+                != base.loadUnaligned(fromByteOffset: at, as: UInt64.self)
+            {
+                return false
+            }
+            at += 8
+        }
+        while at < count {
+            if left.load(fromByteOffset: at, as: UInt8.self) != base.load(fromByteOffset: at, as: UInt8.self) {
+                return false
+            }
+            at += 1
+        }
+        return true
+    }
+}

@@ -1,0 +1,166 @@
+import DeviceQueue
+import Hummingbird
+import Logging
+import MQTTBroker
+import NIOCore
+import NIOPosix
+import Telemetry
+
+/// The HTTP interface: health, metrics, status, devices, records and results, all JSON but the metrics.
+struct HTTPService: Sendable {
+    let pipeline: Pipeline
+    let results: ResultFiles
+    let startedNanoseconds: UInt64
+    let now: @Sendable () -> UInt64
+
+    func router() -> Router<BasicRequestContext> {
+        let router = Router()
+        router.get("/healthz") { _, _ in Self.json(.record([Column("status", .text("alive"))])) }
+        router.get("/readyz") { _, _ in readiness() }
+        router.get("/metrics") { _, _ in
+            Response(
+                status: .ok, headers: [.contentType: "text/plain; version=0.0.4; charset=utf-8"],
+                body: ResponseBody(byteBuffer: ByteBuffer(bytes: Array(metrics().utf8))))
+        }
+        let api = router.group("/api/v1")
+        api.get("status") { _, _ in Self.json(status()) }
+        api.get("devices") { request, _ in try devices(request) }
+        api.get("devices/{id}") { request, context in try device(request, context) }
+        api.get("devices/{id}/records") { request, context in try await records(request, context) }
+        api.get("quarantine") { request, _ in try await quarantine(request) }
+        api.get("queries") { _, _ in Self.json(.array([queryStatus()])) }
+        api.get("queries/{name}/results") { request, context in try await results(request, context) }
+        return router
+    }
+
+    // MARK: Health
+
+    private func readiness() -> Response {
+        var problems: [Value] = []
+        switch pipeline.storage.state {
+        case .running: break
+        case .full(let text): problems.append(.text("storage waits for room: " + text))
+        case .failed(let text): problems.append(.text("storage failed: " + text))
+        }
+        if let failure = pipeline.minute.status.failure { problems.append(.text("query minute: " + failure)) }
+        return Self.json(
+            .record([
+                Column("status", .text(problems.isEmpty ? "ready" : "not ready")),
+                Column("problems", .array(problems)),
+            ]), status: problems.isEmpty ? .ok : .serviceUnavailable)
+    }
+
+    // MARK: Status
+
+    func status() -> Value {
+        let snapshot = HubStatus(pipeline, uptimeSeconds: Int((now() - startedNanoseconds) / 1_000_000_000))
+        return snapshot.value
+    }
+
+    private func queryStatus() -> Value {
+        let status = pipeline.minute.status
+        return .record([
+            Column("name", .text("minute")),
+            Column("state", .text(status.failure == nil ? "running" : "failed")),
+            Column("failure", status.failure.map { .text($0) } ?? .null),
+            Column("consumedOffset", .bigint(Int64(status.consumed.bytes))),
+            Column("durableOffset", .bigint(Int64(pipeline.queue.durableEnd.bytes))),
+            Column("completeThrough", status.completeThrough.map { .time($0) } ?? .null),
+            Column("counters", HubStatus.value(of: status.counters)),
+        ])
+    }
+
+    private func metrics() -> String {
+        HubStatus(pipeline, uptimeSeconds: Int((now() - startedNanoseconds) / 1_000_000_000)).prometheusText
+    }
+
+    // MARK: Data
+
+    private func devices(_ request: Request) throws -> Response {
+        let limit = min(try Self.integer(request, "limit") ?? 100, 10_000)
+        let after = request.uri.queryParameters["after"].map(String.init) ?? ""
+        let page = pipeline.queue.deviceSummaries(after: DeviceID(after), limit: limit)
+        return Self.json(.array(page.map(HubStatus.value(of:))))
+    }
+
+    private func device(_ request: Request, _ context: BasicRequestContext) throws -> Response {
+        let id = try context.parameters.require("id")
+        guard let summary = pipeline.queue.deviceSummary(DeviceID(id)) else {
+            throw HTTPError(.notFound, message: "no device \"\(id)\" has sent anything")
+        }
+        return Self.json(HubStatus.value(of: summary))
+    }
+
+    private func records(_ request: Request, _ context: BasicRequestContext) async throws -> Response {
+        let id = DeviceID(try context.parameters.require("id"))
+        let from = UInt64(max(try Self.integer(request, "from") ?? 1, 1))
+        let limit = min(max(try Self.integer(request, "limit") ?? 100, 1), 10_000)
+        guard pipeline.queue.deviceSummary(id) != nil else {
+            throw HTTPError(.notFound, message: "no device \"\(id.text)\" has sent anything")
+        }
+        let found = try await Self.blocking { try pipeline.queue.records(device: id, from: from, limit: limit) }
+        return Self.lines(found.map { RecordJSON.bytes($0) })
+    }
+
+    private func quarantine(_ request: Request) async throws -> Response {
+        let from = UInt64(max(try Self.integer(request, "from") ?? 1, 1))
+        let limit = min(max(try Self.integer(request, "limit") ?? 100, 1), 10_000)
+        let found = try await Self.blocking { try pipeline.queue.quarantined(from: from, limit: limit) }
+        return Self.lines(found.map { RecordJSON.bytes($0) })
+    }
+
+    /// Rows of complete windows, oldest first; a reader goes on with `since=` the last `windowEnd` it got.
+    private func results(_ request: Request, _ context: BasicRequestContext) async throws -> Response {
+        let name = try context.parameters.require("name")
+        guard name == "minute" else { throw HTTPError(.notFound, message: "no query \"\(name)\"; there is: minute") }
+        var since: EventTime?
+        if let text = request.uri.queryParameters["since"] {
+            guard let parsed = EventTime.parse(String(text)) else {
+                throw HTTPError(.badRequest, message: "since=\(text) is not an ISO 8601 time")
+            }
+            since = parsed
+        }
+        let limit = min(max(try Self.integer(request, "limit") ?? 1_000, 1), 100_000)
+        let rows = try await Self.blocking { [since] in try results.rows(since: since, limit: limit) }
+        return Self.lines(rows)
+    }
+
+    // MARK: Helpers
+
+    /// Disk reads stay off the cooperative pool.
+    private static func blocking<Result: Sendable>(
+        _ body: @escaping @Sendable () throws -> Result
+    ) async throws -> Result {
+        try await NIOThreadPool.singleton.runIfActive(body)
+    }
+
+    private static func integer(_ request: Request, _ name: String) throws -> Int? {
+        guard let text = request.uri.queryParameters[name[...]] else { return nil }
+        guard let value = Int(text), value >= 0 else {
+            throw HTTPError(.badRequest, message: "\(name)=\(text) is not a whole number")
+        }
+        return value
+    }
+
+    private static func json(_ value: Value, status: HTTPResponse.Status = .ok) -> Response {
+        var bytes: [UInt8] = []
+        value.appendJSON(to: &bytes)
+        bytes.append(0x0A)
+        return Response(
+            status: status, headers: [.contentType: "application/json; charset=utf-8"],
+            body: ResponseBody(byteBuffer: ByteBuffer(bytes: bytes)))
+    }
+
+    /// A JSON array of ready-made objects.
+    private static func lines(_ objects: [[UInt8]]) -> Response {
+        var bytes: [UInt8] = [0x5B]
+        for (index, object) in objects.enumerated() {
+            if index > 0 { bytes.append(contentsOf: [0x2C, 0x0A]) }
+            bytes.append(contentsOf: object)
+        }
+        bytes.append(contentsOf: [0x5D, 0x0A])
+        return Response(
+            status: .ok, headers: [.contentType: "application/json; charset=utf-8"],
+            body: ResponseBody(byteBuffer: ByteBuffer(bytes: bytes)))
+    }
+}

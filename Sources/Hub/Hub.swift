@@ -1,0 +1,108 @@
+import DeviceQueue
+import Hummingbird
+import Logging
+import NIOCore
+package import Platform
+import Telemetry
+
+/// A running hub: listeners, queue, query and sinks over one data directory.
+package final class Hub: Sendable {
+    private let pipeline: Pipeline
+    private let directory: DataDirectory
+    private let http: Task<Void, any Error>
+    private let startedNanoseconds: UInt64
+    private let clock: any HubClock
+    package let mqttAddress: HostPort
+    package let httpAddress: HostPort
+
+    /// Recovers the data directory, opens the listeners, and returns when both take connections.
+    ///
+    /// - Parameters:
+    ///   - log: gets one line for each thing an operator should know.
+    /// - Throws: `HubError`, `QueueError`, `FileError` … each one line that says what and where.
+    package static func start(
+        _ configuration: HubConfiguration, files: any FileStore = PosixFileStore(),
+        clock: any HubClock = SystemClock(), log: @escaping @Sendable (String) -> Void
+    ) async throws -> Hub {
+        let directory = try DataDirectory.open(configuration.dataDirectory, files: files, createIfMissing: true)
+        let started = clock.monotonicNanoseconds()
+        let pipeline: Pipeline
+        do {
+            pipeline = try await Pipeline.start(
+                configuration, directory: directory, files: files, clock: clock, log: log)
+        } catch {
+            directory.close()
+            throw error
+        }
+        do {
+            let service = HTTPService(
+                pipeline: pipeline,
+                results: ResultFiles(root: configuration.dataDirectory + "/results/minute", files: files),
+                startedNanoseconds: started, now: { clock.monotonicNanoseconds() })
+            let (task, address) = try await serve(service, on: configuration.http)
+            return Hub(
+                pipeline: pipeline, directory: directory, http: task, started: started, clock: clock,
+                mqttAddress: pipeline.mqttAddress, httpAddress: address)
+        } catch {
+            await pipeline.stop()
+            directory.close()
+            throw error
+        }
+    }
+
+    private init(
+        pipeline: Pipeline, directory: DataDirectory, http: Task<Void, any Error>, started: UInt64,
+        clock: any HubClock, mqttAddress: HostPort, httpAddress: HostPort
+    ) {
+        self.pipeline = pipeline
+        self.directory = directory
+        self.http = http
+        startedNanoseconds = started
+        self.clock = clock
+        self.mqttAddress = mqttAddress
+        self.httpAddress = httpAddress
+    }
+
+    package var status: HubStatus {
+        HubStatus(pipeline, uptimeSeconds: Int((clock.monotonicNanoseconds() - startedNanoseconds) / 1_000_000_000))
+    }
+
+    /// Drains and closes; afterwards another process may open the data directory.
+    package func stop() async {
+        http.cancel()
+        _ = await http.result
+        await pipeline.stop()
+        directory.close()
+    }
+
+    /// Starts the HTTP server and waits until it is bound.
+    private static func serve(
+        _ service: HTTPService, on address: HostPort
+    ) async throws -> (Task<Void, any Error>, HostPort) {
+        var logger = Logger(label: "headend.http")
+        logger.logLevel = .error
+        let (bound, announce) = AsyncStream.makeStream(of: Result<HostPort, HubError>.self)
+        let application = Application(
+            router: service.router(),
+            configuration: .init(
+                address: .hostname(address.host, port: address.port), serverName: "headend"),
+            onServerRunning: { channel in
+                announce.yield(
+                    .success(HostPort(host: address.host, port: channel.localAddress?.port ?? address.port)))
+            },
+            logger: logger)
+        let task = Task {
+            do {
+                try await application.run()
+            } catch {
+                announce.yield(.failure(HubError.bind("http", address, error)))
+                throw error
+            }
+        }
+        for await result in bound {
+            announce.finish()
+            return (task, try result.get())
+        }
+        throw HubError("the HTTP server ended before it was bound")
+    }
+}

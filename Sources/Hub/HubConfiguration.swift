@@ -1,0 +1,54 @@
+import DeviceQueue
+package import MosquittoClient
+
+/// What a hub is started with.
+package struct HubConfiguration: Sendable {
+    /// Where queues, checkpoints and results live.
+    package var dataDirectory = "headend-data"
+    package var mqtt = HostPort(host: "127.0.0.1", port: 1883)
+    package var http = HostPort(host: "127.0.0.1", port: 8080)
+    /// Result rows go there too, when it is set.
+    package var downstream: MosquittoURL?
+    package var limits = HubLimits()
+    /// Bytes of a log segment; nil for the queue's default.
+    package var segmentBytes: Int?
+
+    package init() {}
+
+    var queueLimits: QueueLimits {
+        var queueLimits = QueueLimits()
+        if let segmentBytes { queueLimits.segmentBytes = segmentBytes }
+        return queueLimits
+    }
+}
+
+/// `HOST:PORT`, with `[…]` around an IPv6 address; port 0 is any free port.
+package struct HostPort: Sendable, Equatable, CustomStringConvertible {
+    package var host: String
+    package var port: Int
+
+    package init(host: String, port: Int) {
+        self.host = host
+        self.port = port
+    }
+
+    /// - Returns: nil when the text is not `HOST:PORT` with a port of 0 to 65535.
+    package init?(_ text: String) {
+        guard let colon = text.lastIndex(of: ":"), let port = Int(text[text.index(after: colon)...]),
+            (0...65_535).contains(port)
+        else { return nil }
+        var host = String(text[..<colon])
+        if host.hasPrefix("["), host.hasSuffix("]") { host = String(host.dropFirst().dropLast()) }
+        guard !host.isEmpty else { return nil }
+        self.host = host
+        self.port = port
+    }
+
+    package var description: String { host.contains(":") ? "[\(host)]:\(port)" : "\(host):\(port)" }
+}
+
+/// What keeps a hub from starting; each case says who can act. Exit status 3.
+package struct HubError: Error, Sendable, CustomStringConvertible {
+    package var description: String
+    package init(_ description: String) { self.description = description }
+}

@@ -1,0 +1,132 @@
+import MosquittoClient
+package import Platform
+import Yams
+
+/// The YAML file behind `--config`.
+///
+/// ```yaml
+/// data: /var/lib/headend
+/// mqtt: 0.0.0.0:1883
+/// http: 127.0.0.1:8080
+/// downstream: mqtt://broker.example:1883/site-7
+/// queue: { segment_bytes: 67108864 }
+/// ```
+package enum HubConfigurationFile {
+    /// Everything that is wrong with a configuration file, a line each. Exit status 2.
+    package struct Problems: Error, Sendable, CustomStringConvertible {
+        package var lines: [String]
+        package var description: String { lines.joined(separator: "\n") }
+    }
+
+    private static let keys = ["data", "mqtt", "http", "downstream", "queue"]
+    private static let queueKeys = ["segment_bytes"]
+
+    /// - Throws: `Problems` with `file:line:column` and what to do, or `FileError` when it cannot be read.
+    package static func read(_ path: String, files: any FileStore = PosixFileStore()) throws -> HubConfiguration {
+        let text = String(decoding: try files.contents(of: path), as: UTF8.self)
+        return try parse(text, path: path)
+    }
+
+    package static func parse(_ text: String, path: String) throws -> HubConfiguration {
+        var reader = Reader(path: path)
+        let node: Node?
+        do {
+            node = try Yams.compose(yaml: text)
+        } catch let error as YamlError {
+            throw Problems(lines: ["\(path): \(error)"])
+        }
+        if let node { reader.read(node) }
+        guard reader.problems.isEmpty else { throw Problems(lines: reader.problems) }
+        return reader.configuration
+    }
+
+    private struct Reader {
+        let path: String
+        var configuration = HubConfiguration()
+        var problems: [String] = []
+
+        mutating func read(_ node: Node) {
+            guard let mapping = node.mapping else {
+                problem(node, "a configuration is a map of settings")
+                return
+            }
+            for (key, value) in mapping {
+                let name = key.string ?? ""
+                switch name {
+                case "data": if let text = string(value, name) { configuration.dataDirectory = text }
+                case "mqtt": if let address = address(value, name) { configuration.mqtt = address }
+                case "http": if let address = address(value, name) { configuration.http = address }
+                case "downstream": readDownstream(value)
+                case "queue": readQueue(value)
+                default: unknown(key, name, among: HubConfigurationFile.keys)
+                }
+            }
+        }
+
+        private mutating func readDownstream(_ value: Node) {
+            guard let text = string(value, "downstream") else { return }
+            do {
+                configuration.downstream = try MosquittoURL(text)
+            } catch {
+                problem(value, "downstream: \(error)")
+            }
+        }
+
+        private mutating func readQueue(_ node: Node) {
+            guard let mapping = node.mapping else {
+                problem(node, "queue: is a map of settings")
+                return
+            }
+            for (key, value) in mapping {
+                let name = key.string ?? ""
+                guard name == "segment_bytes" else {
+                    unknown(key, name, among: HubConfigurationFile.queueKeys)
+                    continue
+                }
+                guard let bytes = value.scalar.flatMap({ Int($0.string) }), bytes > 0 else {
+                    problem(value, "segment_bytes: is a whole number of bytes")
+                    continue
+                }
+                configuration.segmentBytes = bytes
+            }
+        }
+
+        private mutating func string(_ node: Node, _ name: String) -> String? {
+            if let text = node.scalar?.string, !text.isEmpty { return text }
+            problem(node, "\(name): is a text")
+            return nil
+        }
+
+        private mutating func address(_ node: Node, _ name: String) -> HostPort? {
+            if let text = node.scalar?.string, let address = HostPort(text) { return address }
+            problem(node, "\(name): is HOST:PORT, for example 127.0.0.1:1883")
+            return nil
+        }
+
+        private mutating func unknown(_ node: Node, _ name: String, among known: [String]) {
+            let near = known.min { distance($0, name) < distance($1, name) }
+            let hint = near.map { distance($0, name) <= 3 ? " (did you mean \"\($0)\"?)" : "" } ?? ""
+            problem(node, "unknown setting \"\(name)\"\(hint); there are: \(known.joined(separator: ", "))")
+        }
+
+        private mutating func problem(_ node: Node, _ text: String) {
+            let place = node.mark.map { ":\($0.line):\($0.column)" } ?? ""
+            problems.append("\(path)\(place): \(text)")
+        }
+
+        /// Levenshtein distance.
+        private func distance(_ left: String, _ right: String) -> Int {
+            var row = Array(0...right.count)
+            for (index, character) in left.enumerated() {
+                var diagonal = row[0]
+                row[0] = index + 1
+                for (column, other) in right.enumerated() {
+                    let above = row[column + 1]
+                    row[column + 1] = min(above + 1, row[column] + 1, diagonal + (character == other ? 0 : 1))
+                    diagonal = above
+                }
+            }
+            return row[right.count]
+        }
+    }
+}

@@ -1,0 +1,39 @@
+import Atomics
+import MQTTBroker
+import Synchronization
+
+/// What the listeners count; read by status, metrics and the live view from any thread.
+package final class HubCounters: Sendable {
+    let connections = ManagedAtomic<Int>(0)
+    let connectionsRefused = ManagedAtomic<Int>(0)
+    let refusals = ManagedAtomic<Int>(0)
+    let keepAliveTimeouts = ManagedAtomic<Int>(0)
+    let droppedSlowConsumer = ManagedAtomic<Int>(0)
+    private let reasons = Mutex<(rejections: [String: Int], refusals: [String: Int])>(([:], [:]))
+    private let broker = Mutex(BrokerCounters())
+    private let startNonce: UInt64
+
+    /// - Parameter startNonce: makes assigned client identifiers of this run its own.
+    init(startNonce: UInt64) { self.startNonce = startNonce }
+
+    func note(rejection reason: String) { reasons.withLock { $0.rejections[reason, default: 0] += 1 } }
+    func note(refusal reason: String) { reasons.withLock { $0.refusals[reason, default: 0] += 1 } }
+    func brokerSnapshot(_ counters: BrokerCounters) { broker.withLock { $0 = counters } }
+
+    /// Publishes refused with a reason, none of them acknowledged as stored.
+    package var rejections: [(reason: String, count: Int)] {
+        reasons.withLock { $0.rejections.sorted { $0.key < $1.key }.map { ($0.key, $0.value) } }
+    }
+
+    /// Connections ended for what the peer sent, by MQTT reason code.
+    package var refusalsByReason: [(reason: String, count: Int)] {
+        reasons.withLock { $0.refusals.sorted { $0.key < $1.key }.map { ($0.key, $0.value) } }
+    }
+
+    var brokerCounters: BrokerCounters { broker.withLock { $0 } }
+
+    /// A client identifier for a client that sent none: unique to this start of the hub.
+    func assignedClientIdentifier(_ number: UInt64) -> String {
+        "auto-" + String(startNonce, radix: 36) + "-" + String(number)
+    }
+}

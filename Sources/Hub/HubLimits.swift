@@ -1,0 +1,22 @@
+package import MQTTBroker
+
+/// The limits of the hub around the broker's and the queue's own. Exceeding one is counted and answered.
+package struct HubLimits: Sendable {
+    package var broker = BrokerLimits()
+    /// Sockets; above it a connection is closed at once. Twice the design's 50,000 idle connections.
+    package var connections = 100_000
+    /// Bytes of a telemetry payload that is parsed; larger ones are quarantined as `oversize`.
+    package var ingestPayloadBytesMax = 1 << 20
+    /// Bytes of one staging buffer: some 4,000 readings, a few milliseconds of the fastest load.
+    package var stagingBatchBytes = 1 << 20
+    /// Staging buffers kept for reuse.
+    package var spareBatches = 8
+    /// Bytes staged and not yet durable before sockets are read no more: seconds of a stalled disk.
+    package var stagedBytesMax = 64 << 20
+    /// A socket that sent no CONNECT by then is closed.
+    package var connectTimeoutNanoseconds: UInt64 = 30_000_000_000
+    /// Bytes waiting for a peer that does not read before it is not read either.
+    package var outputBytesMax = 1 << 20
+
+    package init() {}
+}

@@ -1,0 +1,117 @@
+import Atomics
+import DeviceQueue
+import MQTTBroker
+import PerpetualQuery
+import Telemetry
+
+/// One look at everything a hub counts, with the identities that must add up:
+/// `received = stored + duplicate + rejected + quarantined`, and for each sink
+/// `offered = delivered + outbox + diverted`.
+package struct HubStatus: Sendable {
+    package var received: Int
+    package var stored: Int
+    package var duplicate: Int
+    package var rejected: [(reason: String, count: Int)]
+    package var quarantined: [(reason: String, count: Int)]
+    package var devices: Int
+    package var connections: Int
+    package var uptimeSeconds: Int
+    package var windowsClosed: Int
+    package var late: Int
+    package var openWindows: Int
+    package var recentRows: [String]
+    package var sinks: [SinkStatus]
+    package var storageState: String
+    package var commits: Int
+    package var durableBytes: UInt64
+    package var subscriptions: Int
+    package var refusals: [(reason: String, count: Int)]
+
+    init(_ pipeline: Pipeline, uptimeSeconds: Int) {
+        let queue = pipeline.queue.counters
+        rejected = pipeline.counters.rejections
+        quarantined = QuarantineReason.allCases.compactMap { reason in
+            let count = Int(queue.quarantined(reason))
+            return count == 0 ? nil : (reason.description, count)
+        }
+        stored = Int(queue.stored)
+        duplicate = Int(queue.duplicates)
+        received =
+            stored + duplicate + rejected.reduce(0) { $0 + $1.count } + quarantined.reduce(0) { $0 + $1.count }
+        devices = pipeline.queue.deviceCount
+        connections = pipeline.counters.connections.load(ordering: .relaxed)
+        self.uptimeSeconds = uptimeSeconds
+        let query = pipeline.minute.status
+        windowsClosed = Int(query.counters.rowsEmitted)
+        late = Int(query.counters.late + query.counters.early + query.counters.outOfOrder)
+        openWindows = Int(query.counters.openGroups)
+        recentRows = query.recentRows
+        sinks = query.sinks
+        switch pipeline.storage.state {
+        case .running: storageState = "running"
+        case .full: storageState = "full"
+        case .failed: storageState = "failed"
+        }
+        commits = pipeline.storage.commitCount
+        durableBytes = pipeline.queue.durableEnd.bytes
+        subscriptions = pipeline.counters.brokerCounters.subscriptions
+        refusals = pipeline.counters.refusalsByReason
+    }
+
+    var value: Value {
+        .record([
+            Column("received", .bigint(Int64(received))),
+            Column("stored", .bigint(Int64(stored))),
+            Column("duplicate", .bigint(Int64(duplicate))),
+            Column("rejected", Self.value(of: rejected)),
+            Column("quarantined", Self.value(of: quarantined)),
+            Column("devices", .bigint(Int64(devices))),
+            Column("connections", .bigint(Int64(connections))),
+            Column("uptimeSeconds", .bigint(Int64(uptimeSeconds))),
+            Column("windowsClosed", .bigint(Int64(windowsClosed))),
+            Column("late", .bigint(Int64(late))),
+            Column("openWindows", .bigint(Int64(openWindows))),
+            Column("subscriptions", .bigint(Int64(subscriptions))),
+            Column("storage", .text(storageState)),
+            Column("commits", .bigint(Int64(commits))),
+            Column("durableBytes", .bigint(Int64(durableBytes))),
+            Column("connectionsRefused", Self.value(of: refusals)),
+            Column("sinks", .array(sinks.map(Self.value(of:)))),
+        ])
+    }
+
+    private static func value(of counts: [(reason: String, count: Int)]) -> Value {
+        .record(counts.map { Column($0.reason, .bigint(Int64($0.count))) })
+    }
+
+    private static func value(of sink: SinkStatus) -> Value {
+        .record([
+            Column("name", .text(sink.name)),
+            Column("offered", .bigint(Int64(sink.offered))),
+            Column("delivered", .bigint(Int64(sink.delivered))),
+            Column("outbox", .bigint(Int64(sink.outbox))),
+            Column("diverted", .bigint(Int64(sink.diverted))),
+            Column("failure", sink.failure.map { .text($0) } ?? .null),
+        ])
+    }
+
+    static func value(of counters: EngineCounters) -> Value {
+        .record([
+            Column("accepted", .bigint(Int64(counters.accepted))),
+            Column("late", .bigint(Int64(counters.late))),
+            Column("early", .bigint(Int64(counters.early))),
+            Column("outOfOrder", .bigint(Int64(counters.outOfOrder))),
+            Column("rowsEmitted", .bigint(Int64(counters.rowsEmitted))),
+            Column("openWindows", .bigint(Int64(counters.openWindows))),
+            Column("errors", .bigint(Int64(counters.errors))),
+        ])
+    }
+
+    static func value(of device: DeviceSummary) -> Value {
+        .record([
+            Column("id", .text(device.id.text)),
+            Column("records", .bigint(Int64(device.lastSequence))),
+            Column("lastArrivalTime", device.lastArrivalTime.map { .time($0) } ?? .null),
+        ])
+    }
+}

@@ -1,0 +1,61 @@
+import DeviceQueue
+
+/// What goes from an event loop to the storage thread and back: staged frames, and for each what to answer to
+/// whom once it is durable.
+///
+/// `@unchecked Sendable`: exactly one thread holds it at a time; handing over is the guard.
+final class IngestBatch: @unchecked Sendable {
+    /// What the publisher is owed: the packet type.
+    enum Answer: UInt8 {
+        case nothing = 0
+        case puback = 4
+        case pubrec = 5
+        case pubcomp = 7
+    }
+
+    /// One entry a frame, or a fence: an answer without a frame that must wait for all before it.
+    struct Entry {
+        static let noFrame = UInt32.max
+        static let noRoute = UInt32.max
+        /// Offset of the frame in the staging buffer, or `noFrame`.
+        var frame: UInt32
+        var route: UInt32
+        var connectionSlot: UInt32
+        /// The slot's use count: an answer for a connection that is gone must not reach its successor.
+        var connectionGeneration: UInt32
+        var packetIdentifier: UInt16
+        var answer: Answer
+    }
+
+    let staging: StagingBuffer
+    private(set) var entries: UnsafeMutableBufferPointer<Entry>
+    private(set) var entryCount = 0
+    /// The table whose numbers the entries' routes are.
+    var routeGeneration: UInt32 = 0
+
+    init(byteCapacity: Int) {
+        staging = StagingBuffer(byteCapacity: byteCapacity)
+        entries = .allocate(capacity: 1_024)
+    }
+
+    deinit { entries.deallocate() }
+
+    @inline(__always)
+    func add(_ entry: Entry) {
+        if entryCount == entries.count { grow() }
+        entries.initializeElement(at: entryCount, to: entry)
+        entryCount += 1
+    }
+
+    private func grow() {
+        let larger = UnsafeMutableBufferPointer<Entry>.allocate(capacity: entries.count * 2)
+        _ = larger.moveInitialize(fromContentsOf: UnsafeMutableBufferPointer(rebasing: entries[..<entryCount]))
+        entries.deallocate()
+        entries = larger
+    }
+
+    func reset() {
+        staging.reset()
+        entryCount = 0
+    }
+}

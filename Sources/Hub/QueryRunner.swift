@@ -1,0 +1,79 @@
+import DeviceQueue
+import PerpetualQuery
+import Platform
+import ResultSink
+import Synchronization
+import Telemetry
+
+/// Runs one perpetual query over the durable log on a thread of its own: log → engine → outbox → checkpoint →
+/// sinks. It reads what is durable and nothing else, so a slow query or sink delays only its own results.
+///
+/// Commit order (architecture, steps 4 to 7): rows enter the outbox; one checkpoint names the consumed offset,
+/// the engine's state and the outbox's length; only then do sinks deliver.
+final class QueryRunner: Sendable {
+    /// What others may know of a running query.
+    struct Status: Sendable {
+        var counters = EngineCounters()
+        var consumed = QueueOffset(0)
+        var completeThrough: EventTime?
+        var sinks: [SinkStatus] = []
+        var failure: String?
+        var recentRows: [String] = []
+    }
+
+    private struct Mailbox {
+        var hasNews = true
+        var isStopping = false
+    }
+
+    private let queue: DeviceQueue
+    private let storage: StorageThread
+    private let clock: any HubClock
+    private let mailbox = Monitor(Mailbox())
+    private let published = Mutex(Status())
+
+    init(queue: DeviceQueue, storage: StorageThread, clock: any HubClock) {
+        self.queue = queue
+        self.storage = storage
+        self.clock = clock
+    }
+
+    var status: Status { published.withLock { $0 } }
+
+    /// The durable end has moved.
+    func wake() { mailbox.update { $0.hasNews = true } }
+
+    /// Ends `run` after everything durable is consumed and checkpointed.
+    func stop() { mailbox.update { $0.isStopping = true } }
+
+    /// The thread's body; `job` belongs to this thread from here on.
+    func run(_ job: QueryJob) {
+        var isStopping = false
+        var isHeld = false
+        while !isStopping {
+            isStopping = mailbox.wait(timeoutNanoseconds: Self.pauseNanoseconds) {
+                $0.hasNews || $0.isStopping
+            } then: { mailbox in
+                mailbox.hasNews = false
+                return mailbox.isStopping
+            }
+            if isHeld { continue }
+            do {
+                try job.consume(until: isStopping, names: queue)
+                if job.needsTick(now: clock.wallTicks()), !isStopping { storage.requestTick() }
+                try job.checkpointIfDue(now: clock.monotonicNanoseconds(), force: isStopping)
+            } catch {
+                // The log and the last checkpoint stand; a restart goes on from there with the same results.
+                isHeld = true
+                published.withLock { $0.failure = String(describing: error) }
+                continue
+            }
+            let sinks = job.deliver(isStopping: isStopping)
+            let status = job.status(sinks: sinks)
+            published.withLock { $0 = status }
+        }
+    }
+
+    /// How long the thread sleeps when nothing arrives: bounds how late a tick or a delivery can be.
+    private static let pauseNanoseconds: UInt64 = 200_000_000
+}

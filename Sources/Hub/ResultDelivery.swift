@@ -1,0 +1,19 @@
+/// A sink as the query's thread sees it: it takes what the checkpoint covers, keeps its own cursor, and must
+/// not block for long.
+protocol ResultDelivery {
+    /// Delivers what it can now.
+    func deliver(isStopping: Bool) -> SinkStatus
+}
+
+/// `offered = delivered + outbox + diverted` for one sink.
+package struct SinkStatus: Sendable {
+    package var name: String
+    package var offered: Int
+    package var delivered: Int
+    package var outbox: Int
+    package var diverted: Int
+    /// Where its cursor stands in the query's outbox.
+    package var position: UInt64
+    /// What holds it up, when something does.
+    package var failure: String?
+}

@@ -1,0 +1,57 @@
+package import Platform
+package import Telemetry
+
+/// Reads back what the file sink wrote: `<root>/date=YYYY-MM-DD/hour=HH/<output>-YYYYMMDDTHHMMSSZ.jsonl`.
+package struct ResultFiles: Sendable {
+    private let root: String
+    private let files: any FileStore
+
+    /// - Parameter root: one output's folder, `<data>/results/minute`.
+    package init(root: String, files: any FileStore) {
+        self.root = root
+        self.files = files
+    }
+
+    /// Rows of windows that end after `since`, in the order of window ends; whole windows only, so that a reader
+    /// goes on from the last `windowEnd` it got.
+    ///
+    /// - Parameter limit: no further window is begun once so many rows are there.
+    package func rows(since: EventTime?, limit: Int) throws(FileError) -> [[UInt8]] {
+        var rows: [[UInt8]] = []
+        let sinceDate = since.map { "date=" + $0.description.prefix(10) } ?? ""
+        for date in try files.list(root) where date.hasPrefix("date=") && date >= sinceDate {
+            for hour in try files.list(root + "/" + date) where hour.hasPrefix("hour=") {
+                let folder = root + "/" + date + "/" + hour
+                for name in try files.list(folder) {
+                    guard let end = Self.windowEnd(ofFile: name), since.map({ $0 < end }) ?? true else { continue }
+                    if rows.count >= limit { return rows }
+                    let bytes = try files.contents(of: folder + "/" + name)
+                    rows.append(contentsOf: bytes.split(separator: 0x0A).map(Array.init))
+                }
+            }
+        }
+        return rows
+    }
+
+    /// The last window end that has a file: windows up to it are complete. nil when none has.
+    package func newestWindowEnd() throws(FileError) -> EventTime? {
+        for date in try files.list(root).reversed() where date.hasPrefix("date=") {
+            for hour in try files.list(root + "/" + date).reversed() {
+                let names = try files.list(root + "/" + date + "/" + hour)
+                if let end = names.compactMap(Self.windowEnd(ofFile:)).max() { return end }
+            }
+        }
+        return nil
+    }
+
+    /// `minute-20260301T001200Z.jsonl` → 2026-03-01T00:12:00Z; nil for any other name.
+    static func windowEnd(ofFile name: String) -> EventTime? {
+        guard name.hasSuffix(".jsonl"), let dash = name.lastIndex(of: "-") else { return nil }
+        let text = Array(name[name.index(after: dash)...].dropLast(6).utf8)
+        guard text.count >= 16, text.last == 0x5A, text[8] == 0x54 else { return nil }
+        func part(_ range: Range<Int>) -> String { String(decoding: text[range], as: UTF8.self) }
+        let fraction = text.count > 16 ? part(15..<(text.count - 1)) : ""
+        return EventTime.parse(
+            "\(part(0..<4))-\(part(4..<6))-\(part(6..<8))T\(part(9..<11)):\(part(11..<13)):\(part(13..<15))\(fraction)Z")
+    }
+}

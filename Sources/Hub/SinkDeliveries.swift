@@ -1,0 +1,169 @@
+import MQTTBroker
+import MQTTWire
+import MosquittoClient
+import NIOCore
+import Platform
+import ResultSink
+import Telemetry
+
+/// The file sink on the query's thread.
+final class FileDelivery: ResultDelivery {
+    private let sink: FileSink
+
+    init(root: String, directory: String, log: ResultLog, files: any FileStore) throws {
+        sink = try FileSink(root: root, files: files, log: log, cursorPath: directory + "/files.cursor")
+    }
+
+    func deliver(isStopping: Bool) -> SinkStatus {
+        var failure: String?
+        do {
+            while try sink.deliver() {}
+            if isStopping { try sink.stop() }
+        } catch {
+            // Tried again at the next turn; the rows stay in the outbox.
+            failure = String(describing: error)
+        }
+        let counters = sink.counters
+        return SinkStatus(
+            name: "files", offered: Int(counters.offered), delivered: Int(counters.delivered),
+            outbox: Int(counters.outbox), diverted: Int(counters.diverted), position: sink.position,
+            failure: failure)
+    }
+}
+
+/// Publishes result rows on the hub's own topics, QoS 1 and retained.
+///
+/// Retained messages live in the broker's memory, so at a start the newest row of each topic that the outbox
+/// still holds is published again, with the `_rid` it had.
+final class TopicDelivery: ResultDelivery {
+    private let log: ResultLog
+    private let loop: BrokerLoop
+    private let cursor: SinkCursor
+    private var position: UInt64
+    private var savedPosition: UInt64
+    private var delivered = 0
+
+    init(directory: String, log: ResultLog, loop: BrokerLoop, files: any FileStore) throws {
+        self.log = log
+        self.loop = loop
+        cursor = SinkCursor(path: directory + "/topics.cursor", files: files)
+        let end = log.endPosition
+        position = min(try cursor.load() ?? 0, end)
+        savedPosition = position
+        try publishNewest(before: position)
+    }
+
+    private func publishNewest(before end: UInt64) throws {
+        var newest: [String: Message] = [:]
+        var at = log.startPosition
+        while at < end {
+            let entries = try log.read(from: at, limit: 10_000)
+            guard let last = entries.last else { break }
+            for entry in entries where entry.kind == .row && entry.position < end && !entry.output.hasPrefix("_") {
+                newest[entry.topic] = Self.message(entry)
+            }
+            at = last.nextPosition
+        }
+        let messages = newest.sorted { $0.key < $1.key }.map(\.value)
+        publish(messages)
+    }
+
+    func deliver(isStopping: Bool) -> SinkStatus {
+        var failure: String?
+        do {
+            while true {
+                let entries = try log.read(from: position, limit: 1_000)
+                guard let last = entries.last else { break }
+                let messages = entries.filter { $0.kind == .row }.map(Self.message)
+                publish(messages)
+                delivered += messages.count
+                position = last.nextPosition
+            }
+            if position != savedPosition {
+                try cursor.save(position)
+                savedPosition = position
+            }
+        } catch {
+            failure = String(describing: error)
+        }
+        return SinkStatus(
+            name: "topics", offered: delivered, delivered: delivered, outbox: 0, diverted: 0, position: position,
+            failure: failure)
+    }
+
+    private func publish(_ messages: [Message]) {
+        guard !messages.isEmpty else { return }
+        loop.eventLoop.execute { [loop] in
+            for message in messages { loop.publish(message) }
+        }
+    }
+
+    private static func message(_ entry: ResultLogEntry) -> Message {
+        var properties = Properties()
+        properties.contentType = "application/json"
+        properties.payloadFormatIndicator = 1
+        properties.userProperties = [UserProperty("rid", entry.rid.description)]
+        return Message(
+            topic: entry.topic, payload: entry.json, qos: .atLeastOnce,
+            // A system stream (`_late`) is a sequence of events, not a state that has a last value.
+            retain: !entry.output.hasPrefix("_"), properties: properties)
+    }
+}
+
+/// Forwards result rows to another broker; a thread of libmosquitto's does the work.
+final class DownstreamDelivery: ResultDelivery, @unchecked Sendable {
+    // Guard: `sink` is set once in `open`, before any thread is started.
+    private var sink: DownstreamSink?
+    private let loop: MosquittoLoop
+    private let url: MosquittoURL
+    private let directory: String
+    private let files: any FileStore
+    private let log: @Sendable (String) -> Void
+
+    init(
+        url: MosquittoURL, directory: String, files: any FileStore, log: @escaping @Sendable (String) -> Void
+    ) throws {
+        self.url = url
+        self.directory = directory
+        self.files = files
+        self.log = log
+        loop = try MosquittoLoop(name: "headend-down")
+    }
+
+    func open(_ outbox: ResultLog) throws {
+        let sink = try DownstreamSink(
+            url: url, clientIdentifier: "headend-downstream", outbox: OutboxOfLog(log: outbox),
+            cursorPath: directory + "/downstream.cursor", files: files, loop: loop, log: log)
+        sink.start()
+        self.sink = sink
+    }
+
+    func deliver(isStopping: Bool) -> SinkStatus {
+        guard let sink else { preconditionFailure("opened before the first delivery") }
+        sink.wake()
+        let counters = sink.counters
+        return SinkStatus(
+            name: "downstream", offered: Int(counters.offered), delivered: Int(counters.delivered),
+            outbox: Int(counters.outbox), diverted: 0, position: counters.savedPosition, failure: counters.failure)
+    }
+
+    func stop() {
+        sink?.stop()
+        loop.stop()
+    }
+}
+
+/// The result log as the downstream sink reads it.
+private struct OutboxOfLog: OutboxReader {
+    let log: ResultLog
+
+    var endPosition: UInt64 { log.endPosition }
+
+    func read(from position: UInt64, limit: Int) throws -> [OutboxEntry] {
+        try log.read(from: position, limit: limit).map {
+            OutboxEntry(
+                position: $0.position, nextPosition: $0.nextPosition, isRow: $0.kind == .row, topic: $0.topic,
+                rid: $0.rid.description, json: $0.json)
+        }
+    }
+}

@@ -1,0 +1,103 @@
+import Atomics
+import DeviceQueue
+import Platform
+import Telemetry
+
+/// The one thread that writes the log: it takes all that arrived during the last sync, appends it, syncs once
+/// and sends the answers on their way (natural group commit: no timer).
+final class StorageThread: Sendable {
+    /// Whether the log takes records.
+    enum State: Sendable, Equatable {
+        case running
+        /// No room on the disk; tried again by itself, nothing acknowledged is lost.
+        case full(String)
+        /// The device failed a sync: nothing is acknowledged any more until the hub is started again.
+        case failed(String)
+    }
+
+    private struct Mailbox {
+        var batches: [IngestBatch] = []
+        var isTickWanted = false
+        var isStopping = false
+        var state = State.running
+    }
+
+    private let queue: DeviceQueue
+    private let clock: any HubClock
+    private let mailbox = Monitor(Mailbox())
+    private let commits = ManagedAtomic<Int>(0)
+
+    init(queue: DeviceQueue, clock: any HubClock) {
+        self.queue = queue
+        self.clock = clock
+    }
+
+    func submit(_ batch: IngestBatch) { mailbox.update { $0.batches.append(batch) } }
+
+    /// Asks for a tick record: the query's clock moves on although no device speaks.
+    func requestTick() { mailbox.update { $0.isTickWanted = true } }
+
+    var state: State { mailbox.withLock { $0.state } }
+    var commitCount: Int { commits.load(ordering: .relaxed) }
+
+    /// Ends `run` once everything submitted is durable.
+    func stop() { mailbox.update { $0.isStopping = true } }
+
+    /// The thread's body.
+    ///
+    /// - Parameters:
+    ///   - onDurable: gets the batches of a commit, in order, on this thread.
+    ///   - onAdvance: the durable end has moved.
+    func run(onDurable: ([IngestBatch]) -> Void, onAdvance: () -> Void) {
+        while true {
+            let (batches, isTickWanted, isStopping) = mailbox.wait {
+                !$0.batches.isEmpty || $0.isTickWanted || $0.isStopping
+            } then: { mailbox in
+                defer {
+                    mailbox.batches.removeAll(keepingCapacity: true)
+                    mailbox.isTickWanted = false
+                }
+                return (mailbox.batches, mailbox.isTickWanted, mailbox.isStopping)
+            }
+            if batches.isEmpty, !isTickWanted, isStopping { return }
+            let now = clock.wallTicks()
+            do throws(QueueError) {
+                for batch in batches where batch.staging.frameCount > 0 {
+                    try queue.append(batch.staging, arrivalTicks: now)
+                }
+                if isTickWanted { try queue.appendTick(arrivalTicks: now) }
+                try commitWhenThereIsRoom()
+            } catch {
+                mailbox.update { $0.state = .failed(error.description) }
+                waitForStop()
+                return
+            }
+            commits.wrappingIncrement(ordering: .relaxed)
+            if !batches.isEmpty { onDurable(batches) }
+            onAdvance()
+        }
+    }
+
+    /// A full disk is waited out: the batches stay in memory, sockets stop being read, nothing is lost.
+    private func commitWhenThereIsRoom() throws(QueueError) {
+        while true {
+            do throws(QueueError) {
+                try queue.commit()
+                mailbox.withLock { if $0.state != .running { $0.state = .running } }
+                return
+            } catch {
+                guard case .full = error else { throw error }
+                let isStopping = mailbox.withLock {
+                    $0.state = .full(error.description)
+                    return $0.isStopping
+                }
+                if isStopping { throw error }
+                mailbox.wait(timeoutNanoseconds: 500_000_000) { $0.isStopping } then: { _ in }
+            }
+        }
+    }
+
+    private func waitForStop() {
+        mailbox.wait { $0.isStopping } then: { _ in }
+    }
+}

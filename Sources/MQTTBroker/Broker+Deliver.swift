@@ -1,0 +1,122 @@
+import MQTTWire
+
+extension Broker {
+    /// Gives one copy to one session: sent at once if it may be, else put behind what waits, else counted as
+    /// dropped.
+    mutating func deliver(
+        _ delivery: Outbound.Delivery, _ message: Message, to session: Session, now: UInt64,
+        actions: inout [BrokerAction]
+    ) {
+        guard !message.isExpired(now: now) else {
+            counters.droppedExpired += 1
+            return
+        }
+        if delivery.qos == .atMostOnce {
+            guard let connection = session.connection else {
+                counters.droppedOffline += 1
+                return
+            }
+            guard fits(delivery, message, session) else { return }
+            forward(delivery, message, identifier: 0, duplicate: false, connection, now, &actions)
+            return
+        }
+        var delivery = delivery
+        delivery.state = delivery.qos == .atLeastOnce ? .awaitingPuback : .awaitingPubrec
+        if let connection = session.connection, session.outbound.isDrained, mayStart(session) {
+            guard fits(delivery, message, session) else { return }
+            let identifier = session.outbound.start(delivery)
+            forward(delivery, message, identifier: identifier, duplicate: false, connection, now, &actions)
+            return
+        }
+        dropExpired(session, now: now)
+        guard hasRoom(message, session, isReplay: delivery.isReplay) else {
+            counters.droppedQueueFull += 1
+            return
+        }
+        session.outbound.enqueue(delivery)
+        counters.queued += 1
+    }
+
+    /// Sends what the session may send now: first what is in flight and belongs to an earlier connection, in
+    /// its order [MQTT-4.6.0-1], then what waits.
+    mutating func pump(_ session: Session, now: UInt64, actions: inout [BrokerAction]) {
+        guard let connection = session.connection else { return }
+        while hasWindow(session), let (identifier, delivery) = session.outbound.nextToResend() {
+            guard let message = delivery.message else {
+                // The client has the message; only the release is to be said again.
+                let pubrel = Acknowledgement(packetIdentifier: identifier)
+                actions.append(.send(connection, .pubrel(pubrel)))
+                continue
+            }
+            guard fits(delivery, message, session) else {
+                session.outbound.finish(identifier)
+                continue
+            }
+            counters.messagesResent += 1
+            forward(delivery, message, identifier: identifier, duplicate: true, connection, now, &actions)
+        }
+        while mayStart(session), let delivery = session.outbound.firstQueued {
+            session.outbound.dequeue()
+            counters.queued -= 1
+            guard let message = delivery.message else { continue }
+            if message.isExpired(now: now) {
+                counters.droppedExpired += 1
+                continue
+            }
+            guard fits(delivery, message, session) else { continue }
+            let identifier = session.outbound.start(delivery)
+            forward(delivery, message, identifier: identifier, duplicate: false, connection, now, &actions)
+        }
+    }
+
+    /// Whether the session may hold one message more.
+    func hasRoom(_ message: Message, _ session: Session, isReplay: Bool) -> Bool {
+        if session.connection != nil, session.outbound.isDrained, mayStart(session) { return true }
+        if isReplay { return session.outbound.queuedReplay < limits.sessionReplayMessages }
+        return session.outbound.queuedLive < limits.sessionQueueMessages
+            && session.outbound.queuedLiveBytes + message.byteCount <= limits.sessionQueueBytes
+    }
+
+    /// Whether the client takes one more in flight. MQTT 5.0 §4.9.
+    private func hasWindow(_ session: Session) -> Bool {
+        session.outbound.outstanding < min(session.receiveMaximum, limits.inflightMax)
+    }
+
+    private func mayStart(_ session: Session) -> Bool {
+        hasWindow(session) && session.outbound.isResent && session.outbound.hasIdentifier
+    }
+
+    /// Makes room: messages that expired at the head of what waits.
+    private mutating func dropExpired(_ session: Session, now: UInt64) {
+        while let message = session.outbound.firstQueued?.message, message.isExpired(now: now) {
+            session.outbound.dequeue()
+            counters.queued -= 1
+            counters.droppedExpired += 1
+        }
+    }
+
+    /// A message too large for the client counts as delivered and is not sent. [MQTT-3.1.2-25]
+    private mutating func fits(
+        _ delivery: Outbound.Delivery, _ message: Message, _ session: Session
+    ) -> Bool {
+        guard let bytesMax = session.maximumPacketSize else { return true }
+        let bytes = message.packetBytes(
+            qos: delivery.qos, subscriptionIdentifiers: delivery.subscriptionIdentifiers)
+        if bytes <= bytesMax { return true }
+        counters.droppedTooLarge += 1
+        return false
+    }
+
+    private mutating func forward(
+        _ delivery: Outbound.Delivery, _ message: Message, identifier: UInt16, duplicate: Bool,
+        _ connection: ConnectionID, _ now: UInt64, _ actions: inout [BrokerAction]
+    ) {
+        counters.messagesOut += 1
+        actions.append(
+            .forward(
+                connection, message, qos: delivery.qos, packetIdentifier: identifier,
+                retain: delivery.retain, duplicate: duplicate,
+                subscriptionIdentifiers: delivery.subscriptionIdentifiers,
+                expiryLeft: message.expiryLeft(now: now)))
+    }
+}

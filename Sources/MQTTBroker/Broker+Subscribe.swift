@@ -1,0 +1,97 @@
+import MQTTWire
+
+extension Broker {
+    /// MQTT 5.0 §3.8.4: the SUBACK first, then the retained messages.
+    mutating func receiveSubscribe(
+        _ packet: Subscribe, _ session: Session, _ connection: ConnectionID, now: UInt64,
+        actions: inout [BrokerAction]
+    ) {
+        let filters = packet.filters.map { TopicFilter($0.filter, levelsMax: limits.topicLevels) }
+        // [MQTT-3.8.3-4]
+        let isShared = zip(packet.filters, filters).contains { $0.noLocal && $1?.shareGroup != nil }
+        guard !packet.filters.isEmpty, !(isShared && session.version == .v5) else {
+            fail(connection, .protocolError, now: now, actions: &actions)
+            return
+        }
+
+        let identifier = packet.properties.subscriptionIdentifiers.first ?? 0
+        var reasons: [ReasonCode] = []
+        var replays: [(Subscription, TopicFilter)] = []
+        for (request, filter) in zip(packet.filters, filters) {
+            let outcome = subscribe(request, filter, identifier: identifier, session)
+            reasons.append(outcome.reason)
+            if let subscription = outcome.replay, let filter { replays.append((subscription, filter)) }
+        }
+        let suback = SubscribeAcknowledgement(packetIdentifier: packet.packetIdentifier, reasons: reasons)
+        actions.append(.send(connection, .suback(suback)))
+        for (subscription, filter) in replays {
+            replay(filter, to: subscription, now: now, actions: &actions)
+        }
+    }
+
+    /// MQTT 5.0 §3.10.4. What is in flight or waiting is still delivered.
+    mutating func receiveUnsubscribe(
+        _ packet: Unsubscribe, _ session: Session, _ connection: ConnectionID,
+        actions: inout [BrokerAction]
+    ) {
+        var reasons: [ReasonCode] = []
+        for text in packet.filters {
+            if let filter = session.subscriptions.remove(ByteString(text)) {
+                tree.remove(session: session.number, filter: filter)
+                counters.subscriptions -= 1
+                subscriptionVersion += 1
+                reasons.append(.success)
+            } else if TopicFilter(text, levelsMax: limits.topicLevels) == nil {
+                reasons.append(.topicFilterInvalid)
+            } else {
+                reasons.append(.noSubscriptionExisted)
+            }
+        }
+        // An UNSUBACK of 3.1.1 has no reasons.
+        let unsuback = SubscribeAcknowledgement(
+            packetIdentifier: packet.packetIdentifier, reasons: session.version == .v5 ? reasons : [])
+        actions.append(.send(connection, .unsuback(unsuback)))
+    }
+
+    /// Takes one filter of a SUBSCRIBE.
+    /// - Returns: its reason, and the subscription when retained messages are to follow.
+    private mutating func subscribe(
+        _ request: Subscribe.Filter, _ filter: TopicFilter?, identifier: UInt32, _ session: Session
+    ) -> (reason: ReasonCode, replay: Subscription?) {
+        let isV5 = session.version == .v5
+        guard let filter else { return (isV5 ? .topicFilterInvalid : .unspecifiedError, nil) }
+        let key = ByteString(request.filter)
+        if session.subscriptions.count >= limits.subscriptionsPerSession, session.subscriptions[key] == nil {
+            return (isV5 ? .quotaExceeded : .unspecifiedError, nil)
+        }
+
+        let subscription = Subscription(
+            session: session, qos: request.qos, noLocal: isV5 && request.noLocal,
+            retainAsPublished: isV5 && request.retainAsPublished, identifier: isV5 ? identifier : 0)
+        let isNew = tree.insert(subscription, filter: filter)
+        session.subscriptions.set(key, filter)
+        if isNew {
+            counters.subscriptions += 1
+            subscriptionVersion += 1
+        }
+        let handling = isV5 ? request.retainHandling : 0
+        let replays = filter.shareGroup == nil && (handling == 0 || (handling == 1 && isNew))
+        return (ReasonCode(rawValue: request.qos.rawValue), replays ? subscription : nil)
+    }
+
+    /// Sends what the topics of the filter retain. MQTT 5.0 §3.3.1.3.
+    private mutating func replay(
+        _ filter: TopicFilter, to subscription: Subscription, now: UInt64, actions: inout [BrokerAction]
+    ) {
+        var messages: [Message] = []
+        retained.collect(filter, into: &messages)
+        let identifiers = subscription.identifier == 0 ? [] : [subscription.identifier]
+        for message in messages {
+            if subscription.noLocal, isOwn(message, subscription.session) { continue }
+            let delivery = Outbound.Delivery(
+                message: message, qos: min(subscription.qos, message.qos), retain: true,
+                subscriptionIdentifiers: identifiers, isReplay: true, state: .awaitingPuback)
+            deliver(delivery, message, to: subscription.session, now: now, actions: &actions)
+        }
+    }
+}

@@ -1,0 +1,41 @@
+/// What the broker holds and what passed through it since it started.
+package struct BrokerCounters: Hashable, Sendable {
+    // Held now.
+    package var connected = 0
+    package var sessions = 0
+    package var subscriptions = 0
+    package var retained = 0
+    package var retainedBytes = 0
+    /// Messages that wait in sessions to be sent, all sessions together.
+    package var queued = 0
+
+    // Since the start.
+    /// Connections accepted, and those refused with a CONNACK.
+    package var connectsAccepted = 0
+    package var connectsRefused = 0
+    package var takeovers = 0
+    package var sessionsResumed = 0
+    package var sessionsDiscarded = 0
+    /// Messages handed in, by clients and by the hub; a QoS 2 message sent again is in `duplicatesReceived`.
+    package var messagesIn = 0
+    package var duplicatesReceived = 0
+    /// PUBLISH packets handed out, and how many of them were sent again.
+    package var messagesOut = 0
+    package var messagesResent = 0
+    /// Wills that came due.
+    package var wills = 0
+    /// Connections closed because of what the client sent.
+    package var protocolErrors = 0
+    /// Copies not delivered: the session's buffer was full.
+    package var droppedQueueFull = 0
+    /// Copies not delivered: QoS 0 for a client that is away.
+    package var droppedOffline = 0
+    /// Copies not delivered: larger than the client's Maximum Packet Size.
+    package var droppedTooLarge = 0
+    /// Copies not delivered: the message expired first.
+    package var droppedExpired = 0
+    /// Messages not retained because the store was full.
+    package var retainedRefused = 0
+
+    package init() {}
+}

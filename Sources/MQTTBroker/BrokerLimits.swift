@@ -1,0 +1,42 @@
+/// The limits of the broker. What happens at each of them is a defined reply or a counted drop, never growth.
+package struct BrokerLimits: Sendable {
+    /// Messages at QoS 1 and 2 a client may have unacknowledged towards us; announced when not 65,535, which
+    /// is what the standard assumes. More: DISCONNECT 0x93. MQTT 5.0 §3.2.2.3.3.
+    package var receiveMaximum: UInt16 = 65_535
+    /// Bytes of the largest packet taken, announced as Maximum Packet Size; the hub's frame scanner enforces
+    /// it. 16 MiB: far above any reading, far below what would starve other clients.
+    package var packetBytesMax: UInt32 = 16 << 20
+    /// Topic aliases a client may use towards us; the hub resolves them. 32: a device has a handful of
+    /// topics.
+    package var topicAliasMaximum: UInt16 = 32
+    /// Seconds; a longer keep-alive, or none, is lowered to this for 5.0 clients, who are told so. The
+    /// default changes nothing.
+    package var keepAliveSecondsMax: UInt16 = 65_535
+    /// Seconds a session may outlive its connection. `UInt32.max`, the default, means for ever: a 3.1.1
+    /// client with clean session 0 relies on that; `sessions` is the bound.
+    package var sessionExpiryMaxSeconds: UInt32 = .max
+    /// Sessions, connected or not. A million take 0.5 GB of memory, with one subscription each 1.2 GB. More:
+    /// CONNACK 0x97.
+    package var sessions = 1_000_000
+    /// Messages at QoS 1 and 2 a session may hold that were not sent yet. The oldest are kept, the newest
+    /// dropped and counted: what a client finds after its absence is then a stretch without holes.
+    package var sessionQueueMessages = 10_000
+    /// Bytes of topic, payload and properties a session may hold that were not sent yet; dropped alike.
+    package var sessionQueueBytes = 64 << 20
+    /// Retained messages that a SUBSCRIBE may put before a session. They are shared and cost 40 bytes each,
+    /// so the bound is that of the store: a subscriber to `#` gets all of them.
+    package var sessionReplayMessages = 1_000_000
+    /// Messages at QoS 1 and 2 sent and not yet acknowledged, a session; the client's Receive Maximum may
+    /// lower it. 1,000 fills 100 Mbit/s over 10 ms with small messages.
+    package var inflightMax = 1_000
+    /// Subscriptions of one session. More: SUBACK 0x97.
+    package var subscriptionsPerSession = 10_000
+    /// Levels of a topic name or filter: the depth of every walk. More: 0x90 or 0x8F.
+    package var topicLevels = 128
+    /// Retained messages. More: PUBACK 0x97 where the client can be told, else sent on but not retained.
+    package var retainedMessages = 1_000_000
+    /// Bytes of topic, payload and properties of all retained messages; over it as above.
+    package var retainedBytes = 1 << 30
+
+    package init() {}
+}

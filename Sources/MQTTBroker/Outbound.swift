@@ -1,0 +1,142 @@
+import MQTTWire
+
+/// The messages at QoS 1 and 2 towards one client: those in flight, in the order of first sending, and those
+/// that wait. It is a part of the session and outlives the connection. MQTT 5.0 §4.1, §4.4, §4.9.
+///
+/// The n-th message of a session has the packet identifier (n − 1) mod 65,535 + 1, so an identifier leads to
+/// its message without a table, and the first of a new session is 1. The price: a client that leaves a
+/// message unacknowledged while it acknowledges the 65,534 after it gets nothing more until it does.
+struct Outbound {
+    enum State {
+        case awaitingPuback
+        case awaitingPubrec
+        case awaitingPubcomp
+        /// Acknowledged, behind one that is not.
+        case done
+    }
+
+    /// A message on its way to this client.
+    struct Delivery {
+        /// nil when only the PUBREL is left to be answered.
+        var message: Message?
+        let qos: QoS
+        let retain: Bool
+        let subscriptionIdentifiers: [UInt32]
+        /// Put there by a SUBSCRIBE out of the retained ones; has its own limit.
+        let isReplay: Bool
+        var state: State
+    }
+
+    private var inflight = RingBuffer<Delivery>()
+    /// The number of the oldest in `inflight`, from 1.
+    private var oldest: UInt64 = 1
+    /// The number of the first that was not sent on this connection.
+    private var next: UInt64 = 1
+    private var queue = RingBuffer<Delivery>()
+
+    /// Sent on this connection and not finished.
+    private(set) var outstanding = 0
+    /// Waiting and not out of the retained ones; what `sessionQueueMessages` limits.
+    private(set) var queuedLive = 0
+    private(set) var queuedReplay = 0
+    /// Topic, payload and properties of the former; retained messages are in memory anyway.
+    private(set) var queuedLiveBytes = 0
+
+    var queuedCount: Int { queue.count }
+    /// All in flight was sent on this connection.
+    var isResent: Bool { next == oldest + UInt64(inflight.count) }
+    /// Nothing is before a new message.
+    var isDrained: Bool { queue.isEmpty && isResent }
+
+    /// Whether there is an identifier left: see the type.
+    var hasIdentifier: Bool { inflight.count < 65_535 }
+
+    static func packetIdentifier(_ number: UInt64) -> UInt16 { UInt16((number - 1) % 65_535 + 1) }
+
+    /// A new connection: all that is in flight is to be sent again.
+    mutating func resume() {
+        next = oldest
+        outstanding = 0
+    }
+
+    /// Takes a message into flight as sent.
+    /// - Returns: its packet identifier.
+    mutating func start(_ delivery: Delivery) -> UInt16 {
+        precondition(hasIdentifier)
+        precondition(next == oldest + UInt64(inflight.count))
+        inflight.append(delivery)
+        outstanding += 1
+        next += 1
+        return Self.packetIdentifier(next - 1)
+    }
+
+    mutating func enqueue(_ delivery: Delivery) {
+        queue.append(delivery)
+        if delivery.isReplay {
+            queuedReplay += 1
+        } else {
+            queuedLive += 1
+            queuedLiveBytes += delivery.message?.byteCount ?? 0
+        }
+    }
+
+    var firstQueued: Delivery? { queue.first }
+
+    @discardableResult mutating func dequeue() -> Delivery? {
+        guard let delivery = queue.popFirst() else { return nil }
+        if delivery.isReplay {
+            queuedReplay -= 1
+        } else {
+            queuedLive -= 1
+            queuedLiveBytes -= delivery.message?.byteCount ?? 0
+        }
+        return delivery
+    }
+
+    /// The next in flight that has to be sent again on this connection; from then on it counts as sent.
+    mutating func nextToResend() -> (packetIdentifier: UInt16, delivery: Delivery)? {
+        while next < oldest + UInt64(inflight.count) {
+            let delivery = inflight[Int(next - oldest)]
+            next += 1
+            guard delivery.state != .done else { continue }
+            outstanding += 1
+            return (Self.packetIdentifier(next - 1), delivery)
+        }
+        return nil
+    }
+
+    /// The state of the message with that identifier; nil when there is none.
+    func state(_ packetIdentifier: UInt16) -> State? {
+        guard let offset = offset(packetIdentifier) else { return nil }
+        let state = inflight[offset].state
+        return state == .done ? nil : state
+    }
+
+    /// PUBREC came: from here on the message is the client's, only the release is left.
+    mutating func release(_ packetIdentifier: UInt16) {
+        guard let offset = offset(packetIdentifier) else { return }
+        inflight[offset].state = .awaitingPubcomp
+        inflight[offset].message = nil
+    }
+
+    /// The exchange is over: frees the identifier.
+    mutating func finish(_ packetIdentifier: UInt16) {
+        guard let offset = offset(packetIdentifier) else { return }
+        guard inflight[offset].state != .done else { return }
+        inflight[offset].state = .done
+        inflight[offset].message = nil
+        if oldest + UInt64(offset) < next { outstanding -= 1 }
+        while inflight.first?.state == .done {
+            inflight.popFirst()
+            oldest += 1
+        }
+        if next < oldest { next = oldest }
+    }
+
+    private func offset(_ packetIdentifier: UInt16) -> Int? {
+        guard packetIdentifier != 0 else { return nil }
+        let oldestIdentifier = Int(Self.packetIdentifier(oldest))
+        let offset = (Int(packetIdentifier) - oldestIdentifier + 65_535) % 65_535
+        return offset < inflight.count ? offset : nil
+    }
+}

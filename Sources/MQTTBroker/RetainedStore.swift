@@ -1,0 +1,127 @@
+/// The last retained message of each topic, in a tree by level so that a filter finds its topics without
+/// looking at the others. Children keep the order they came in: it is the order subscribers get them.
+final class RetainedStore {
+    /// What one topic retains.
+    final class Entry {
+        var message: Message
+        /// In the broker's timers while the message can expire.
+        let timer: Timer
+
+        init(_ message: Message) {
+            self.message = message
+            timer = Timer(.retained(topic: message.topic))
+        }
+    }
+
+    private final class Node {
+        var children = IndexedList<ByteString, Node>()
+        var entry: Entry?
+    }
+
+    private let root = Node()
+    private(set) var count = 0
+    /// Topic, payload and properties of all of them.
+    private(set) var byteCount = 0
+
+    /// Not even an empty branch is left.
+    var isEmpty: Bool { root.children.isEmpty && root.entry == nil }
+
+    /// Whether the message, in place of the one its topic has, stays within the limits.
+    func hasRoom(for message: Message, levels: [ByteString], limits: BrokerLimits) -> Bool {
+        let former = find(levels)?.entry
+        let count = count + (former == nil ? 1 : 0)
+        let byteCount = byteCount - (former?.message.byteCount ?? 0) + message.byteCount
+        return count <= limits.retainedMessages && byteCount <= limits.retainedBytes
+    }
+
+    func set(_ message: Message, levels: [ByteString]) -> Entry {
+        var node = root
+        for level in levels {
+            if let child = node.children[level] {
+                node = child
+            } else {
+                let child = Node()
+                node.children.set(level, child)
+                node = child
+            }
+        }
+        byteCount += message.byteCount
+        if let entry = node.entry {
+            byteCount -= entry.message.byteCount
+            entry.message = message
+            return entry
+        }
+        let entry = Entry(message)
+        node.entry = entry
+        count += 1
+        return entry
+    }
+
+    /// - Returns: what was there.
+    func remove(_ levels: [ByteString]) -> Entry? {
+        var path: [Node] = [root]
+        for level in levels {
+            guard let child = path[path.count - 1].children[level] else { return nil }
+            path.append(child)
+        }
+        guard let entry = path[path.count - 1].entry else { return nil }
+        path[path.count - 1].entry = nil
+        count -= 1
+        byteCount -= entry.message.byteCount
+        for index in stride(from: path.count - 1, to: 0, by: -1) {
+            guard path[index].entry == nil, path[index].children.isEmpty else { break }
+            path[index - 1].children.remove(levels[index - 1])
+        }
+        return entry
+    }
+
+    func message(_ levels: [ByteString]) -> Entry? { find(levels)?.entry }
+
+    /// Appends the messages whose topics the filter matches.
+    func collect(_ filter: TopicFilter, into messages: inout [Message]) {
+        collect(filter, at: 0, node: root, into: &messages)
+    }
+
+    private func find(_ levels: [ByteString]) -> Node? {
+        var node = root
+        for level in levels {
+            guard let child = node.children[level] else { return nil }
+            node = child
+        }
+        return node
+    }
+
+    private func collect(_ filter: TopicFilter, at depth: Int, node: Node, into messages: inout [Message]) {
+        guard depth < filter.levels.count else {
+            if filter.endsWithHash {
+                collectAll(node, depth: depth, into: &messages)
+            } else if let entry = node.entry {
+                messages.append(entry.message)
+            }
+            return
+        }
+        switch filter.levels[depth] {
+        case .text(let text):
+            guard let child = node.children[text] else { return }
+            collect(filter, at: depth + 1, node: child, into: &messages)
+        case .plus:
+            for (level, child) in zip(node.children.keys, node.children.values)
+            where !isHidden(level, depth: depth) {
+                collect(filter, at: depth + 1, node: child, into: &messages)
+            }
+        }
+    }
+
+    private func collectAll(_ node: Node, depth: Int, into messages: inout [Message]) {
+        if let entry = node.entry { messages.append(entry.message) }
+        for (level, child) in zip(node.children.keys, node.children.values)
+        where !isHidden(level, depth: depth) {
+            collectAll(child, depth: depth + 1, into: &messages)
+        }
+    }
+
+    /// `$` topics are not for wildcards in the first level. MQTT 5.0 §4.7.2.
+    private func isHidden(_ level: ByteString, depth: Int) -> Bool {
+        depth == 0 && level.text.utf8.first == UInt8(ascii: "$")
+    }
+}

@@ -1,0 +1,48 @@
+package import MQTTWire
+
+// Guard of @unchecked: a session belongs to the one thread that runs its broker; nothing else may touch it.
+// It is Sendable only because the actions that carry it are.
+
+/// The state the broker keeps for one client identifier, across connections as long as the client asked.
+/// MQTT 5.0 §4.1.
+package final class Session: @unchecked Sendable {
+    package let clientIdentifier: String
+    /// Of the last CONNECT.
+    package internal(set) var version: ProtocolVersion
+    /// What the hub enforces: as asked, or as lowered by `BrokerLimits.keepAliveSecondsMax`; 0 is none.
+    package internal(set) var keepAliveSeconds: UInt16 = 0
+    /// Packet identifiers the client has in use at QoS 2.
+    package let inbound = InboundQoS2()
+
+    /// In the order of creation: a key that is cheaper than the client identifier.
+    let number: UInt64
+    /// nil while the client is away.
+    var connection: ConnectionID?
+    /// Seconds the session outlives its connection; `UInt32.max` is for ever.
+    var expirySeconds: UInt32 = 0
+    /// The client's, for this connection: messages in flight, and bytes of a packet (nil is any).
+    var receiveMaximum = 65_535
+    var maximumPacketSize: Int?
+    var will: Will?
+
+    var outbound = Outbound()
+    /// By the text of the filter.
+    var subscriptions = IndexedList<ByteString, TopicFilter>()
+
+    /// Monotonic nanoseconds; nil when not waiting for it.
+    var willDue: UInt64?
+    var expiryDue: UInt64?
+    let timer: Timer
+
+    /// The publication that last matched this session and the place of its match: how several matching
+    /// filters become one delivery without a table.
+    var matchRound: UInt64 = 0
+    var matchPosition = 0
+
+    init(clientIdentifier: String, number: UInt64, version: ProtocolVersion) {
+        self.clientIdentifier = clientIdentifier
+        self.number = number
+        self.version = version
+        timer = Timer(.session(ByteString(clientIdentifier)))
+    }
+}

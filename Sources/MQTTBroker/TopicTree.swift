@@ -1,0 +1,154 @@
+import MQTTWire
+
+/// One client's subscription to one filter. MQTT 5.0 §3.8.3.1.
+struct Subscription {
+    let session: Session
+    let qos: QoS
+    let noLocal: Bool
+    let retainAsPublished: Bool
+    /// 0 when the SUBSCRIBE had none.
+    let identifier: UInt32
+}
+
+/// The clients that share a subscription. MQTT 5.0 §4.8.2.
+final class SharedGroup {
+    var members = IndexedList<UInt64, Subscription>()
+    /// Where the round robin goes on.
+    var turn = 0
+}
+
+/// All subscriptions by filter: a tree with one step a level. Matching visits, a level, the child of that
+/// name and the child `+`, so its cost grows with the depth of the topic and not with the number of filters.
+final class TopicTree {
+    /// Those subscribed to one filter.
+    final class Bucket {
+        var direct = IndexedList<UInt64, Subscription>()
+        var shared = IndexedList<ByteString, SharedGroup>()
+
+        var isEmpty: Bool { direct.isEmpty && shared.isEmpty }
+    }
+
+    final class Node {
+        var children = IndexedList<ByteString, Node>()
+        var plus: Node?
+        /// Filters that end here.
+        var here: Bucket?
+        /// Filters that end here with `/#`.
+        var below: Bucket?
+
+        var isEmpty: Bool { children.isEmpty && plus == nil && here == nil && below == nil }
+    }
+
+    private let root = Node()
+
+    /// Not even an empty branch is left.
+    var isEmpty: Bool { root.isEmpty }
+
+    /// Adds the subscription, or puts it in the place of the session's former one to the same filter.
+    /// - Returns: true when it is new.
+    func insert(_ subscription: Subscription, filter: TopicFilter) -> Bool {
+        var node = root
+        for level in filter.levels { node = child(of: node, level: level) }
+        let bucket = (filter.endsWithHash ? node.below : node.here) ?? Bucket()
+        if filter.endsWithHash { node.below = bucket } else { node.here = bucket }
+
+        let number = subscription.session.number
+        guard let name = filter.shareGroup else { return bucket.direct.set(number, subscription) }
+        let group = bucket.shared[name] ?? SharedGroup()
+        bucket.shared.set(name, group)
+        return group.members.set(number, subscription)
+    }
+
+    /// - Returns: false when there was none.
+    @discardableResult func remove(session number: UInt64, filter: TopicFilter) -> Bool {
+        var path: [Node] = [root]
+        for level in filter.levels {
+            guard let node = existingChild(of: path[path.count - 1], level: level) else { return false }
+            path.append(node)
+        }
+        let node = path[path.count - 1]
+        guard let bucket = filter.endsWithHash ? node.below : node.here else { return false }
+        guard remove(number, from: bucket, group: filter.shareGroup) else { return false }
+        if bucket.isEmpty {
+            if filter.endsWithHash { node.below = nil } else { node.here = nil }
+        }
+        prune(path, filter: filter)
+        return true
+    }
+
+    /// Appends every bucket whose filter matches.
+    /// - Parameter levels: of a valid topic name, at most `BrokerLimits.topicLevels` (the walk recurses).
+    func collect(_ levels: [ByteString], into buckets: inout [Bucket]) {
+        collect(
+            levels, at: 0, node: root, wildcards: !TopicName.isReserved(levels), into: &buckets)
+    }
+
+    /// True when any filter matches. Stops at the first.
+    func hasMatch(_ levels: [ByteString]) -> Bool {
+        hasMatch(levels, at: 0, node: root, wildcards: !TopicName.isReserved(levels))
+    }
+
+    private func collect(
+        _ levels: [ByteString], at depth: Int, node: Node, wildcards: Bool, into buckets: inout [Bucket]
+    ) {
+        if wildcards, let below = node.below { buckets.append(below) }
+        guard depth < levels.count else {
+            if let here = node.here { buckets.append(here) }
+            return
+        }
+        if let child = node.children[levels[depth]] {
+            collect(levels, at: depth + 1, node: child, wildcards: true, into: &buckets)
+        }
+        if wildcards, let plus = node.plus {
+            collect(levels, at: depth + 1, node: plus, wildcards: true, into: &buckets)
+        }
+    }
+
+    private func hasMatch(_ levels: [ByteString], at depth: Int, node: Node, wildcards: Bool) -> Bool {
+        if wildcards, node.below != nil { return true }
+        guard depth < levels.count else { return node.here != nil }
+        if let child = node.children[levels[depth]],
+            hasMatch(levels, at: depth + 1, node: child, wildcards: true)
+        {
+            return true
+        }
+        guard wildcards, let plus = node.plus else { return false }
+        return hasMatch(levels, at: depth + 1, node: plus, wildcards: true)
+    }
+
+    private func existingChild(of node: Node, level: TopicFilter.Level) -> Node? {
+        switch level {
+        case .plus: node.plus
+        case .text(let text): node.children[text]
+        }
+    }
+
+    private func child(of node: Node, level: TopicFilter.Level) -> Node {
+        if let existing = existingChild(of: node, level: level) { return existing }
+        let fresh = Node()
+        switch level {
+        case .plus: node.plus = fresh
+        case .text(let text): node.children.set(text, fresh)
+        }
+        return fresh
+    }
+
+    private func remove(_ number: UInt64, from bucket: Bucket, group name: ByteString?) -> Bool {
+        guard let name else { return bucket.direct.remove(number) != nil }
+        guard let group = bucket.shared[name] else { return false }
+        guard group.members.remove(number) != nil else { return false }
+        if group.members.isEmpty { bucket.shared.remove(name) }
+        return true
+    }
+
+    /// Takes away the nodes that hold nothing any more, from the end of the path upwards.
+    private func prune(_ path: [Node], filter: TopicFilter) {
+        for index in stride(from: path.count - 1, to: 0, by: -1) {
+            guard path[index].isEmpty else { return }
+            switch filter.levels[index - 1] {
+            case .plus: path[index - 1].plus = nil
+            case .text(let text): path[index - 1].children.remove(text)
+            }
+        }
+    }
+}

@@ -1,0 +1,219 @@
+import Telemetry
+
+/// Field names as small numbers: bytes of a payload in, number out, without a String on the way.
+///
+/// A name is known under every spelling it came in (`"a"`, `"\u0061"`); all have the number of the canonical
+/// one. The table is open-addressed; a probe chain longer than `probesMax` refuses the name, which bounds
+/// what a peer can cost us by choosing names that collide.
+///
+/// Raw pointers: this class owns the entries and their bytes, only appends to them, and frees them in deinit.
+final class FieldNames {
+    /// The number of names that are not expanded.
+    static let excluded = UInt32.max - 1
+    static let probesMax = 64
+
+    struct Entry {
+        var bytes: UnsafeRawPointer
+        var byteCount: Int
+        var hash: UInt64
+        var number: UInt32
+    }
+
+    /// Spellings in the order they came: the order of the checkpoint.
+    private var entries: UnsafeMutablePointer<Entry>
+    private var entryCount = 0
+    private var entryCapacity = 128
+    /// Canonical names by number.
+    private(set) var names: [String] = []
+    private let limits: EngineLimits
+    private let exclusions: Int
+    private var slots: UnsafeMutablePointer<Int32>
+    private var slotCount: Int
+
+    init(excludedNames: [String], limits: EngineLimits) {
+        self.limits = limits
+        exclusions = excludedNames.count
+        entries = .allocate(capacity: entryCapacity)
+        slotCount = 256
+        slots = .allocate(capacity: slotCount)
+        slots.initialize(repeating: -1, count: slotCount)
+        for name in excludedNames {
+            Array(name.utf8).withUnsafeBytes { _ = insert($0, hash: Self.hash($0), number: Self.excluded) }
+        }
+    }
+
+    deinit {
+        for index in 0..<entryCount { entries[index].bytes.deallocate() }
+        entries.deallocate()
+        slots.deallocate()
+    }
+
+    /// The spellings that came after the excluded names.
+    var learned: UnsafeBufferPointer<Entry> {
+        UnsafeBufferPointer(start: entries + exclusions, count: entryCount - exclusions)
+    }
+
+    /// The number of a name in use; nil when it was never seen.
+    @inline(__always)
+    func find(_ name: UnsafeRawBufferPointer) -> UInt32? {
+        lookup(name, hash: Self.hash(name))
+    }
+
+    /// The number of a name, a new one when it was never seen; nil when a limit refuses it.
+    @inline(__always)
+    func number(of name: UnsafeRawBufferPointer) -> UInt32? {
+        let hash = Self.hash(name)
+        return lookup(name, hash: hash) ?? learn(name, hash: hash)
+    }
+
+    /// Puts a spelling back that a checkpoint holds.
+    ///
+    /// - Returns: false when the number is not the next one and not in use.
+    func restore(_ name: UnsafeRawBufferPointer, number: UInt32) -> Bool {
+        let hash = Self.hash(name)
+        guard lookup(name, hash: hash) == nil else { return false }
+        if number == UInt32(names.count) { return insertNew(name, hash: hash) != nil }
+        guard number == Self.excluded || number < UInt32(names.count) else { return false }
+        return insert(name, hash: hash, number: number)
+    }
+
+    /// Whether the left name stands before the right one, by its UTF-8 bytes.
+    func precedes(_ left: UInt32, _ right: UInt32) -> Bool {
+        names[Int(left)].utf8.lexicographicallyPrecedes(names[Int(right)].utf8)
+    }
+
+    @inline(__always)
+    private func lookup(_ name: UnsafeRawBufferPointer, hash: UInt64) -> UInt32? {
+        var slot = Int(truncatingIfNeeded: hash) & (slotCount - 1)
+        while true {
+            let index = slots[slot]
+            if index < 0 { return nil }
+            let entry = entries + Int(index)
+            if entry.pointee.hash == hash, entry.pointee.byteCount == name.count,
+                Self.equal(entry.pointee.bytes, name)
+            {
+                return entry.pointee.number
+            }
+            slot = (slot + 1) & (slotCount - 1)
+        }
+    }
+
+    private func learn(_ name: UnsafeRawBufferPointer, hash: UInt64) -> UInt32? {
+        guard name.count <= limits.fieldNameBytesMax, learned.count < limits.fieldNamesMax else { return nil }
+        guard name.contains(UInt8(ascii: "\\")) else { return insertNew(name, hash: hash) }
+        // One text has many escaped spellings; the one with the fewest escapes has the number.
+        let canonical = Self.fewestEscapes(name)
+        return canonical.withUnsafeBytes { canonical -> UInt32? in
+            if canonical.elementsEqual(name) { return insertNew(name, hash: hash) }
+            let canonicalHash = Self.hash(canonical)
+            guard
+                let number = lookup(canonical, hash: canonicalHash) ?? learn(canonical, hash: canonicalHash),
+                learned.count < limits.fieldNamesMax, insert(name, hash: hash, number: number)
+            else { return nil }
+            return number
+        }
+    }
+
+    private func insertNew(_ name: UnsafeRawBufferPointer, hash: UInt64) -> UInt32? {
+        let number = UInt32(names.count)
+        guard insert(name, hash: hash, number: number) else { return nil }
+        names.append(Self.text(name))
+        return number
+    }
+
+    private func insert(_ name: UnsafeRawBufferPointer, hash: UInt64, number: UInt32) -> Bool {
+        if (entryCount + 1) * 2 > slotCount { grow() }
+        if entryCount == entryCapacity { growEntries() }
+        guard place(hash, index: Int32(entryCount), probes: Self.probesMax) else { return false }
+        let copy = UnsafeMutableRawBufferPointer.allocate(byteCount: max(name.count, 1), alignment: 8)
+        copy.copyMemory(from: name)
+        guard let base = copy.baseAddress else { return false }
+        (entries + entryCount).initialize(
+            to: Entry(bytes: UnsafeRawPointer(base), byteCount: name.count, hash: hash, number: number))
+        entryCount += 1
+        return true
+    }
+
+    private func place(_ hash: UInt64, index: Int32, probes: Int) -> Bool {
+        var slot = Int(truncatingIfNeeded: hash) & (slotCount - 1)
+        var left = probes
+        while slots[slot] >= 0 {
+            left -= 1
+            if left <= 0 { return false }
+            slot = (slot + 1) & (slotCount - 1)
+        }
+        slots[slot] = index
+        return true
+    }
+
+    private func grow() {
+        slots.deallocate()
+        slotCount *= 2
+        slots = .allocate(capacity: slotCount)
+        slots.initialize(repeating: -1, count: slotCount)
+        for index in 0..<entryCount {
+            _ = place(entries[index].hash, index: Int32(index), probes: slotCount)
+        }
+    }
+
+    private func growEntries() {
+        let larger = UnsafeMutablePointer<Entry>.allocate(capacity: entryCapacity * 2)
+        larger.moveInitialize(from: entries, count: entryCount)
+        entries.deallocate()
+        entries = larger
+        entryCapacity *= 2
+    }
+
+    /// The text of a spelling.
+    private static func text(_ name: UnsafeRawBufferPointer) -> String {
+        name.contains(UInt8(ascii: "\\"))
+            ? String(decoding: JSONString.decode(name), as: UTF8.self) : String(decoding: name, as: UTF8.self)
+    }
+
+    /// The same text escaped only where JSON asks for it.
+    private static func fewestEscapes(_ name: UnsafeRawBufferPointer) -> [UInt8] {
+        var quoted: [UInt8] = []
+        JSONText.append(text(name), to: &quoted)
+        return Array(quoted.dropFirst().dropLast())
+    }
+
+    @inline(__always)
+    private static func equal(_ left: UnsafeRawPointer, _ right: UnsafeRawBufferPointer) -> Bool {
+        guard let base = right.baseAddress else { return true }
+        var at = 0
+        while at + 8 <= right.count {
+            let a = left.loadUnaligned(fromByteOffset: at, as: UInt64.self)
+            let b = base.loadUnaligned(fromByteOffset: at, as: UInt64.self)
+            if a != b { return false }
+            at += 8
+        }
+        while at < right.count {
+            if left.load(fromByteOffset: at, as: UInt8.self) != base.load(fromByteOffset: at, as: UInt8.self)
+            {
+                return false
+            }
+            at += 1
+        }
+        return true
+    }
+
+    /// Eight bytes a step, multiply and fold; not keyed (see the probe limit).
+    @inline(__always)
+    static func hash(_ name: UnsafeRawBufferPointer) -> UInt64 {
+        var hash = UInt64(truncatingIfNeeded: name.count) &* 0x9E37_79B9_7F4A_7C15
+        guard let base = name.baseAddress else { return hash }
+        var at = 0
+        while at + 8 <= name.count {
+            hash = (hash ^ base.loadUnaligned(fromByteOffset: at, as: UInt64.self)) &* 0xD6E8_FEB8_6659_FD93
+            hash ^= hash >> 32
+            at += 8
+        }
+        var tail: UInt64 = 0
+        while at < name.count {
+            tail = tail << 8 | UInt64(base.load(fromByteOffset: at, as: UInt8.self))
+            at += 1
+        }
+        hash = (hash ^ tail) &* 0xD6E8_FEB8_6659_FD93
+        return hash ^ hash >> 32
+    }
+}

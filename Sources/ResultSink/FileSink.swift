@@ -1,0 +1,168 @@
+package import Platform
+import Synchronization
+import Telemetry
+
+/// Writes result rows to files as JSON lines, each row in one file once, whatever crashes.
+///
+/// - A windowed output has one file per window end, named after the end in UTC:
+///   `<root>/<output>/date=2026-03-01/hour=00/<output>-20260301T001200Z.jsonl`. It is written when the log
+///   says that the window is complete: to a `.part` file, synced, renamed, the directory synced. A file that
+///   is there is whole and is never written again; readers need no manifest. Its lines are sorted by their
+///   bytes, that is by the row's first columns (above 64 MiB: in sorted runs), so the bytes do not depend on
+///   crashes.
+/// - A pass-through output (its name begins with `_`) has one file that grows: `<root>/_late/_late.jsonl`.
+///   The cursor says how many of its bytes count; the rest is cut at the start and written again.
+///
+/// One thread calls `deliver` and `stop`; `counters` and `position` are for any. Source: `semantics` §4.
+package final class FileSink: Sendable {
+    let root: String
+    let files: any FileStore
+    let log: ResultLog
+    let limits: FileSinkLimits
+    let cursorFile: SealedFile
+    private let clock: any HubClock
+    private let state: Mutex<State>
+    let visible: Mutex<Visible>
+
+    struct WindowKey: Hashable {
+        var output: String
+        var end: EventTime
+    }
+
+    /// The delivering side; its lock is held during disk work.
+    struct State {
+        /// Next entry to read.
+        var readPosition: UInt64
+        /// Rows in the log before `readPosition`.
+        var rowsRead: UInt64
+        /// Rows of append outputs before this are in their files.
+        var appendPosition: UInt64
+        var completedThrough = EventTime(ticks: Int64.min)
+        /// First row of each window that is not complete, and how many there are.
+        var pending: [WindowKey: (position: UInt64, rows: UInt64)] = [:]
+        /// By output name.
+        var appendFiles: [AppendFile] = []
+        /// Lines of this call that are not in the append files yet, in the order of the log.
+        var lines: [(output: String, bytes: [UInt8])] = []
+        /// The directory that the last window's file went to, known to be durable.
+        var lastDirectory = ""
+        var saved: FileSinkCursor
+        var savedAt: UInt64
+    }
+
+    /// A pass-through output's file.
+    struct AppendFile {
+        var output: String
+        var file: any StoredFile
+        var byteCount: UInt64
+        var isDirty = false
+    }
+
+    /// What `counters` and `position` show; its lock is held for moments only.
+    struct Visible {
+        var position: UInt64
+        var rowsRead: UInt64
+        var pendingRows: UInt64 = 0
+        var diverted: UInt64 = 0
+    }
+
+    /// - Parameters:
+    ///   - root: the results directory; made when it is missing.
+    ///   - cursorPath: the sink's own small file; its directory exists.
+    ///   - clock: says when the cursor is due; nothing that is delivered depends on it.
+    /// - Throws: when the cursor or an append file is damaged, or the disk refuses.
+    package init(
+        root: String, files: any FileStore, log: ResultLog, cursorPath: String,
+        clock: any HubClock = SystemClock(), limits: FileSinkLimits = FileSinkLimits()
+    ) throws(FileSinkError) {
+        self.root = root
+        self.files = files
+        self.log = log
+        self.clock = clock
+        self.limits = limits
+        cursorFile = FileSinkCursor.file(path: cursorPath, files: files)
+        let cursor = try Self.loadCursor(cursorFile, root: root, files: files, log: log)
+        let next: ResultLogEntry?
+        do throws(ResultLogError) {
+            next = try log.read(from: cursor.position, limit: 1).first
+        } catch { throw .log(error) }
+        let rowsRead = next?.rowsBefore ?? log.rowCount
+        var state = State(
+            readPosition: cursor.position, rowsRead: rowsRead, appendPosition: cursor.appendPosition,
+            saved: cursor, savedAt: clock.monotonicNanoseconds())
+        for (output, byteCount) in cursor.committed {
+            state.appendFiles.append(
+                try Self.openAppendFile(output, committed: byteCount, root: root, files: files))
+        }
+        self.state = Mutex(state)
+        visible = Mutex(Visible(position: cursor.position, rowsRead: rowsRead))
+    }
+
+    /// Where the sink would begin after a crash now; the log may release what is before it.
+    package var position: UInt64 { visible.withLock { $0.position } }
+
+    /// The sink's accounting; `offered = delivered + outbox + diverted`.
+    package var counters: FileSinkCounters {
+        let offered = log.rowCount
+        let now = visible.withLock { $0 }
+        let read = min(now.rowsRead, offered)
+        let outbox = min(offered - read + now.pendingRows, offered)
+        let diverted = min(now.diverted, offered - outbox)
+        return FileSinkCounters(
+            offered: offered, delivered: offered - outbox - diverted, diverted: diverted, outbox: outbox)
+    }
+
+    /// Delivers what is committed and complete, up to a bounded amount of work.
+    ///
+    /// - Returns: whether anything moved; false when there is nothing to do until the next commit. Call it
+    ///   about once a second even when idle: it saves the cursor.
+    /// - Throws: the call can be made again; nothing is lost or written twice by it.
+    package func deliver() throws(FileSinkError) -> Bool {
+        try state.withLock { (state) throws(FileSinkError) in
+            do throws(FileSinkError) {
+                return try deliver(&state)
+            } catch {
+                rewind(&state)
+                throw error
+            }
+        }
+    }
+
+    /// Saves the cursor; for the end of the program, after `deliver` returned false.
+    package func stop() throws(FileSinkError) {
+        try state.withLock { (state) throws(FileSinkError) in
+            do throws(FileSinkError) {
+                try saveCursor(&state)
+            } catch {
+                rewind(&state)
+                throw error
+            }
+        }
+    }
+
+    private func deliver(_ state: inout State) throws(FileSinkError) -> Bool {
+        let entries: [ResultLogEntry]
+        do throws(ResultLogError) {
+            entries = try log.read(from: state.readPosition, limit: limits.entriesPerDelivery)
+        } catch { throw .log(error) }
+        for entry in entries {
+            switch entry.kind {
+            case .row: try take(entry, &state)
+            case .complete: try complete(through: entry, &state)
+            }
+            state.readPosition = entry.nextPosition
+            state.rowsRead = entry.rowsBefore + (entry.kind == .row ? 1 : 0)
+        }
+        try writeLines(&state)
+        let (rowsRead, pendingRows) = (state.rowsRead, state.pending.values.reduce(0) { $0 + $1.rows })
+        visible.withLock {
+            $0.rowsRead = rowsRead
+            $0.pendingRows = pendingRows
+        }
+        if clock.monotonicNanoseconds() &- state.savedAt >= limits.cursorIntervalNanoseconds {
+            try saveCursor(&state)
+            state.savedAt = clock.monotonicNanoseconds()
+        }
+        return !entries.isEmpty
+    }
+}

@@ -1,0 +1,65 @@
+import ArgumentParser
+import Fleet
+import Hub
+import MosquittoClient
+
+/// `90s`, `3m`, `1h`, `500ms`: a duration with its unit.
+struct DurationArgument: ExpressibleByArgument, Sendable {
+    var nanoseconds: UInt64
+
+    init?(argument: String) {
+        let units: [(String, Double)] = [("ms", 1e6), ("s", 1e9), ("m", 6e10), ("h", 3.6e12), ("d", 8.64e13)]
+        for (suffix, scale) in units where argument.hasSuffix(suffix) {
+            guard let number = Double(argument.dropLast(suffix.count)), number > 0, number * scale < 9e18 else { continue }
+            nanoseconds = UInt64(number * scale)
+            return
+        }
+        return nil
+    }
+
+    var seconds: Double { Double(nanoseconds) / 1e9 }
+}
+
+extension HostPort: ExpressibleByArgument {
+    public init?(argument: String) { self.init(argument) }
+}
+
+/// An MQTT broker's address on the command line.
+struct BrokerArgument: ExpressibleByArgument, Sendable {
+    var url: MosquittoURL
+
+    init?(argument: String) {
+        guard let url = try? MosquittoURL(argument) else { return nil }
+        self.url = url
+    }
+}
+
+/// What `serve` and `run` have in common.
+struct HubOptions: ParsableArguments {
+    @Option(name: .long, help: ArgumentHelp("Queues, checkpoints and results live there.", valueName: "dir"))
+    var data: String?
+
+    @Option(name: .long, help: "MQTT listener, HOST:PORT; port 0 is any free port. (default: 127.0.0.1:1883)")
+    var mqtt: HostPort?
+
+    @Option(name: .long, help: "HTTP listener, HOST:PORT. (default: 127.0.0.1:8080)")
+    var http: HostPort?
+
+    @Option(
+        name: .long,
+        help: "Forward result rows to another broker: mqtt://[user:pass@]host[:port][/prefix].")
+    var downstream: BrokerArgument?
+
+    @Option(name: .long, help: ArgumentHelp("A YAML file with the same settings; options win.", valueName: "file"))
+    var config: String?
+
+    func configuration() throws -> HubConfiguration {
+        var configuration = HubConfiguration()
+        if let config { configuration = try HubConfigurationFile.read(config) }
+        if let data { configuration.dataDirectory = data }
+        if let mqtt { configuration.mqtt = mqtt }
+        if let http { configuration.http = http }
+        if let downstream { configuration.downstream = downstream.url }
+        return configuration
+    }
+}

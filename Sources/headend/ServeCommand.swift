@@ -1,0 +1,42 @@
+import ArgumentParser
+import Hub
+import UnixSignals
+
+/// The hub alone.
+struct ServeCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "serve", abstract: "Run the hub alone, until SIGINT or SIGTERM.",
+        discussion: """
+            Example: headend serve --data /var/lib/headend --mqtt 0.0.0.0:1883
+
+            Prints one line a listener (`listening mqtt 127.0.0.1:1883`), then `ready`.
+            """)
+
+    @OptionGroup var options: HubOptions
+
+    func run() async throws {
+        let signals = await UnixSignalsSequence(trapping: .sigint, .sigterm)
+        let hub = try await HubStarter.start(options)
+        for await _ in signals { break }
+        Console.line("stopping")
+        await hub.stop()
+        Console.line("stopped")
+    }
+}
+
+/// Starts a hub for a command and prints where it listens.
+enum HubStarter {
+    static func start(_ options: HubOptions) async throws -> Hub {
+        let configuration = try options.configuration()
+        let hub: Hub
+        do {
+            hub = try await Hub.start(configuration) { Console.note($0) }
+        } catch {
+            throw Failure.environment(error)
+        }
+        Console.line("listening mqtt \(hub.mqttAddress)")
+        Console.line("listening http \(hub.httpAddress)")
+        Console.line("ready")
+        return hub
+    }
+}

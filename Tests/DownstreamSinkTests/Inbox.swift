@@ -1,0 +1,1 @@
+../MosquittoClientTests/Inbox.swift
