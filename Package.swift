@@ -57,6 +57,7 @@ let package = Package(
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "NIOCore", package: "swift-nio"),
                 .product(name: "NIOPosix", package: "swift-nio"),
+                .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
                 .product(name: "Yams", package: "Yams"),
             ]),
         .executableTarget(
@@ -81,11 +82,11 @@ let package = Package(
             name: "DownstreamSinkTests", dependencies: ["ResultSink", "MosquittoClient", "Platform"]),
         .testTarget(
             name: "FleetTests", dependencies: ["Fleet", "Telemetry", "Platform", "MosquittoClient"]),
-        .testTarget(name: "VerifyTests", dependencies: ["Verify", "Telemetry"]),
+        .testTarget(name: "VerifyTests", dependencies: ["Verify", "Telemetry", "Platform"]),
         .testTarget(name: "HubTests", dependencies: ["Hub", "Telemetry"]),
         .testTarget(
             name: "ProcessTests",
-            dependencies: ["headend", "MQTTWire", "MosquittoClient", "Telemetry", "Platform"],
+            dependencies: ["headend", "DeviceQueue", "MosquittoClient", "Telemetry", "Platform"],
             resources: [.copy("Scripts")]),
     ]
 )

@@ -40,8 +40,6 @@ final class BrokerLoop: @unchecked Sendable {
     private var isPaused = false
     private var heldReads: [Connection] = []
     private(set) var isStopping = false
-    /// The queue's numbers of clients with QoS 2 state, by client identifier.
-    private var clientNumbers: [String: UInt32] = [:]
 
     init(
         eventLoop: any EventLoop, queue: DeviceQueue, storage: StorageThread, clock: any HubClock,
@@ -195,10 +193,7 @@ final class BrokerLoop: @unchecked Sendable {
 
     /// The queue's number of a client that has or had QoS 2 state in the log; 0 when it never had.
     private func number(ofClient identifier: String) -> UInt32 {
-        if let number = clientNumbers[identifier] { return number }
-        guard let number = queue.existingClient(named: identifier) else { return 0 }
-        clientNumbers[identifier] = number
-        return number
+        queue.existingClient(named: identifier) ?? 0
     }
 
     private func discardSession(_ clientIdentifier: String) {
@@ -285,13 +280,13 @@ final class BrokerLoop: @unchecked Sendable {
                 packetIdentifier: packetIdentifier, answer: answer))
     }
 
-    func stageRelease(_ connection: Connection, packetIdentifier: UInt16) {
+    func stageRelease(_ connection: Connection, packetIdentifier: UInt16, answer: IngestBatch.Answer) {
         stageControl(
             .release, client: connection.client, packetIdentifier: packetIdentifier,
             entry: IngestBatch.Entry(
                 frame: 0, route: IngestBatch.Entry.noRoute, connectionSlot: connection.slot,
                 connectionGeneration: connection.generation, packetIdentifier: packetIdentifier,
-                answer: .pubcomp))
+                answer: answer))
     }
 
     private func stageControl(

@@ -103,9 +103,12 @@ extension Connection {
         guard let session else { return false }
         _ = clientNumber()
         if !session.inbound.insert(view.packetIdentifier) { return true }
-        // After a restart the session is new but the log remembers; a client that starts over with the same
-        // identifier does not set DUP, a re-sent one must: [MQTT-3.3.1-1].
-        return unreleased.remove(view.packetIdentifier) != nil && view.isDuplicate
+        guard unreleased.remove(view.packetIdentifier) != nil else { return false }
+        // After a restart the session is new but the log remembers. A re-sent message must have DUP set
+        // ([MQTT-3.3.1-1]); without it the client has started over and this is another message.
+        if view.isDuplicate { return true }
+        loop.stageRelease(self, packetIdentifier: view.packetIdentifier, answer: .nothing)
+        return false
     }
 
     /// The queue's number of this client; QoS 2 state in the log goes by it.
@@ -157,6 +160,6 @@ extension Connection {
         _ = clientNumber()
         session.inbound.remove(release.packetIdentifier)
         unreleased.remove(release.packetIdentifier)
-        loop.stageRelease(self, packetIdentifier: release.packetIdentifier)
+        loop.stageRelease(self, packetIdentifier: release.packetIdentifier, answer: .pubcomp)
     }
 }

@@ -3,13 +3,16 @@ import Hummingbird
 import Logging
 import NIOCore
 package import Platform
+import ServiceLifecycle
+import ServiceLifecycle
 import Telemetry
 
 /// A running hub: listeners, queue, query and sinks over one data directory.
 package final class Hub: Sendable {
     private let pipeline: Pipeline
     private let directory: DataDirectory
-    private let http: Task<Void, any Error>
+    private let http: ServiceGroup
+    private let httpTask: Task<Void, any Error>
     private let startedNanoseconds: UInt64
     private let clock: any HubClock
     package let mqttAddress: HostPort
@@ -39,9 +42,9 @@ package final class Hub: Sendable {
                 pipeline: pipeline,
                 results: ResultFiles(root: configuration.dataDirectory + "/results/minute", files: files),
                 startedNanoseconds: started, now: { clock.monotonicNanoseconds() })
-            let (task, address) = try await serve(service, on: configuration.http)
+            let (group, task, address) = try await serve(service, on: configuration.http)
             return Hub(
-                pipeline: pipeline, directory: directory, http: task, started: started, clock: clock,
+                pipeline: pipeline, directory: directory, http: group, httpTask: task, started: started, clock: clock,
                 mqttAddress: pipeline.mqttAddress, httpAddress: address)
         } catch {
             await pipeline.stop()
@@ -51,12 +54,13 @@ package final class Hub: Sendable {
     }
 
     private init(
-        pipeline: Pipeline, directory: DataDirectory, http: Task<Void, any Error>, started: UInt64,
-        clock: any HubClock, mqttAddress: HostPort, httpAddress: HostPort
+        pipeline: Pipeline, directory: DataDirectory, http: ServiceGroup,
+        httpTask: Task<Void, any Error>, started: UInt64, clock: any HubClock, mqttAddress: HostPort, httpAddress: HostPort
     ) {
         self.pipeline = pipeline
         self.directory = directory
         self.http = http
+        self.httpTask = httpTask
         startedNanoseconds = started
         self.clock = clock
         self.mqttAddress = mqttAddress
@@ -69,8 +73,8 @@ package final class Hub: Sendable {
 
     /// Drains and closes; afterwards another process may open the data directory.
     package func stop() async {
-        http.cancel()
-        _ = await http.result
+        await http.triggerGracefulShutdown()
+        _ = await httpTask.result
         await pipeline.stop()
         directory.close()
     }
@@ -78,7 +82,7 @@ package final class Hub: Sendable {
     /// Starts the HTTP server and waits until it is bound.
     private static func serve(
         _ service: HTTPService, on address: HostPort
-    ) async throws -> (Task<Void, any Error>, HostPort) {
+    ) async throws -> (ServiceGroup, Task<Void, any Error>, HostPort) {
         var logger = Logger(label: "headend.http")
         logger.logLevel = .error
         let (bound, announce) = AsyncStream.makeStream(of: Result<HostPort, HubError>.self)
@@ -91,9 +95,12 @@ package final class Hub: Sendable {
                     .success(HostPort(host: address.host, port: channel.localAddress?.port ?? address.port)))
             },
             logger: logger)
+        var group = ServiceGroupConfiguration(services: [application], logger: logger)
+        group.maximumGracefulShutdownDuration = .seconds(2)
+        let services = ServiceGroup(configuration: group)
         let task = Task {
             do {
-                try await application.run()
+                try await services.run()
             } catch {
                 announce.yield(.failure(HubError.bind("http", address, error)))
                 throw error
@@ -101,7 +108,7 @@ package final class Hub: Sendable {
         }
         for await result in bound {
             announce.finish()
-            return (task, try result.get())
+            return (services, task, try result.get())
         }
         throw HubError("the HTTP server ended before it was bound")
     }

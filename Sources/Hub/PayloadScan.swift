@@ -2,8 +2,8 @@ import Telemetry
 
 /// What the ingest rule needs from a payload: the message id and the event time, found in one walk over the
 /// bytes, nothing decoded that is not needed.
-struct PayloadScan {
-    enum ID {
+package struct PayloadScan {
+    package enum ID: Equatable {
         case none
         /// Text without escapes: bytes of the payload.
         case inPlace(Range<Int>)
@@ -13,19 +13,19 @@ struct PayloadScan {
     }
 
     /// False: the payload is not JSON.
-    var isJSON = false
+    package var isJSON = false
     /// From `messageId`, else from `id`.
-    var id = ID.none
+    package var id = ID.none
     /// From `ts` or `timestamp`, the first that stands in the payload.
-    var eventTicks: Int64?
+    package var eventTicks: Int64?
     /// There was a time field that is no time.
-    var hasBadTime = false
+    package var hasBadTime = false
 
     /// - Parameters:
     ///   - wantsID: false when the id came with the topic or the properties already.
     ///   - wantsTime: false when the time did.
     @inline(__always)
-    init(_ payload: UnsafeRawBufferPointer, wantsID: Bool, wantsTime: Bool) {
+    package init(_ payload: UnsafeRawBufferPointer, wantsID: Bool, wantsTime: Bool) {
         var fieldID = ID.none
         var fieldMessageID = ID.none
         var ticks: Int64?

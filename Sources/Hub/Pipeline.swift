@@ -48,7 +48,9 @@ final class Pipeline: Sendable {
         // The query goes on where its checkpoint stands and hands rows to the sinks.
         let minute = QueryRunner(queue: queue, storage: storage, clock: clock)
         let downstream = try configuration.downstream.map {
-            try DownstreamDelivery(url: $0, directory: data + "/query/minute", files: files, log: log)
+            try DownstreamDelivery(
+                url: $0, clientIdentifier: "headend-" + String(queue.identity, radix: 36),
+                directory: data + "/query/minute", files: files, log: log)
         }
         let job = try QueryJob(
             plan: .perMinute, topics: try ResultTopics(), queue: queue, directory: data + "/query/minute",

@@ -1,10 +1,10 @@
 /// The property bag of an Azure IoT Hub topic: `name=value&name=value`, percent-encoded.
-enum PropertyBag {
+package enum PropertyBag {
     /// Finds a system property (`$.mid`, `$.ctime` …) and gives its decoded value.
     ///
     /// - Parameter name: the decoded name.
     /// - Returns: nil when it is not there.
-    static func value(named name: StaticString, in bag: UnsafeRawBufferPointer) -> [UInt8]? {
+    package static func value(named name: StaticString, in bag: UnsafeRawBufferPointer) -> [UInt8]? {
         var start = 0
         while start < bag.count {
             var end = start
@@ -32,7 +32,7 @@ enum PropertyBag {
     }
 
     /// Resolves `%XX`; a `%` without two hex digits stays as it is, `+` stays a plus (topics are not forms).
-    static func decode(_ bytes: UnsafeRawBufferPointer) -> [UInt8] {
+    package static func decode(_ bytes: UnsafeRawBufferPointer) -> [UInt8] {
         var result: [UInt8] = []
         result.reserveCapacity(bytes.count)
         var at = 0

@@ -45,7 +45,7 @@ package struct ResultFiles: Sendable {
     }
 
     /// `minute-20260301T001200Z.jsonl` → 2026-03-01T00:12:00Z; nil for any other name.
-    static func windowEnd(ofFile name: String) -> EventTime? {
+    package static func windowEnd(ofFile name: String) -> EventTime? {
         guard name.hasSuffix(".jsonl"), let dash = name.lastIndex(of: "-") else { return nil }
         let text = Array(name[name.index(after: dash)...].dropLast(6).utf8)
         guard text.count >= 16, text.last == 0x5A, text[8] == 0x54 else { return nil }

@@ -116,14 +116,17 @@ final class DownstreamDelivery: ResultDelivery, @unchecked Sendable {
     private var sink: DownstreamSink?
     private let loop: MosquittoLoop
     private let url: MosquittoURL
+    private let clientIdentifier: String
     private let directory: String
     private let files: any FileStore
     private let log: @Sendable (String) -> Void
 
     init(
-        url: MosquittoURL, directory: String, files: any FileStore, log: @escaping @Sendable (String) -> Void
+        url: MosquittoURL, clientIdentifier: String, directory: String, files: any FileStore,
+        log: @escaping @Sendable (String) -> Void
     ) throws {
         self.url = url
+        self.clientIdentifier = clientIdentifier
         self.directory = directory
         self.files = files
         self.log = log
@@ -132,7 +135,7 @@ final class DownstreamDelivery: ResultDelivery, @unchecked Sendable {
 
     func open(_ outbox: ResultLog) throws {
         let sink = try DownstreamSink(
-            url: url, clientIdentifier: "headend-downstream", outbox: OutboxOfLog(log: outbox),
+            url: url, clientIdentifier: clientIdentifier, outbox: OutboxOfLog(log: outbox),
             cursorPath: directory + "/downstream.cursor", files: files, loop: loop, log: log)
         sink.start()
         self.sink = sink

@@ -4,21 +4,21 @@
 /// |---|---|---|
 /// | `devices/{device}/telemetry` | second level | none |
 /// | `devices/{device}/messages/events/#` | second level | behind `events/` (Azure IoT Hub) |
-enum TopicRule {
+package enum TopicRule {
     /// What a telemetry topic is made of; ranges are bytes of the topic.
-    struct Match: Equatable {
-        var device: Range<Int>
+    package struct Match: Equatable {
+        package var device: Range<Int>
         /// The part that is the same for every message of this device: what a cache may be keyed by.
-        var fixedBytes: Int
+        package var fixedBytes: Int
         /// `name=value&…`, percent-encoded; empty where the rule has none.
-        var propertyBag: Range<Int>
+        package var propertyBag: Range<Int>
     }
 
     /// The longest device name taken, in bytes.
-    static let deviceBytesMax = 128
+    package static let deviceBytesMax = 128
 
     /// - Returns: nil for a topic that no rule claims: it is ordinary broker traffic.
-    static func match(_ topic: UnsafeRawBufferPointer) -> Match? {
+    package static func match(_ topic: UnsafeRawBufferPointer) -> Match? {
         guard startsWith(topic, "devices/", at: 0) else { return nil }
         let deviceStart = 8
         var deviceEnd = deviceStart

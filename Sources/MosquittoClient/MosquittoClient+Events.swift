@@ -14,8 +14,8 @@ extension MosquittoClient {
         var code = MOSQ_ERR_SUCCESS.rawValue
         if ready & EPOLLOUT.rawValue != 0 { code = mosquitto_loop_write(handle, 1) }
         if code == MOSQ_ERR_SUCCESS.rawValue, ready & ~EPOLLOUT.rawValue != 0 || usesTLS {
-            // The library reads one packet a call, and TLS may hold decrypted bytes that epoll knows nothing of:
-            // so until there is nothing left.
+            // The library reads one packet a call, and TLS may hold decrypted bytes that epoll knows nothing
+            // of: so until there is nothing left.
             for _ in 0..<Self.readsPerTurn {
                 errno = 0
                 code = mosquitto_loop_read(handle, 1)
@@ -24,11 +24,13 @@ extension MosquittoClient {
         }
         let systemError = errno
         updateWatch()
-        // Most ends are reported by callback with the socket closed; a failed TLS handshake, for one, is not.
-        guard socket >= 0, mosquitto_socket(handle) == socket else { return }
         if code != MOSQ_ERR_SUCCESS.rawValue {
+            // Most ends have come as a callback already, and this second news of them is ignored; a failed
+            // TLS handshake is told by the code alone, with the socket closed or not.
             abandon(endError(code, systemError))
-        } else if ready & (EPOLLERR.rawValue | EPOLLHUP.rawValue) != 0 {
+        } else if ready & (EPOLLERR.rawValue | EPOLLHUP.rawValue) != 0, socket >= 0,
+            mosquitto_socket(handle) == socket
+        {
             abandon(brokenSocketError(socket))
         }
     }
@@ -40,7 +42,8 @@ extension MosquittoClient {
         updateWatch()
     }
 
-    /// Tells the owner what happened, from the loop's turn and so never inside a call of the library or the owner.
+    /// Tells the owner what happened, from the loop's turn and so never inside a call of the library or the
+    /// owner.
     func deliverEvents() {
         let batch = events
         events = []
@@ -97,8 +100,8 @@ extension MosquittoClient {
         events.append(event)
     }
 
-    /// Brings epoll up to date after a call of the library, which may have opened or closed the socket or left
-    /// bytes unsent.
+    /// Brings epoll up to date after a call of the library, which may have opened or closed the socket or
+    /// left bytes unsent.
     func updateWatch() {
         let socket = mosquitto_socket(handle)
         guard socket >= 0, let mark, phase == .connecting || phase == .connected || phase == .closing else {

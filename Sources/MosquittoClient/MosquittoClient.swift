@@ -3,15 +3,15 @@ import Glibc
 
 /// One MQTT connection through libmosquitto, driven by a shared `MosquittoLoop`.
 ///
-/// `init` and the setters before the first `connect` may run on any thread; everything else on the loop's thread.
-/// Callbacks come on the loop's thread, never from inside a call to the client, in the order things happened, so
-/// a callback may call anything, `disconnect()` and the last release included. The owner keeps the client alive:
-/// releasing it closes the socket without DISCONNECT, as a crash would.
+/// `init` and the setters before the first `connect` may run on any thread; everything else on the loop's
+/// thread. Callbacks come on the loop's thread, never from inside a call to the client, in the order things
+/// happened, so a callback may call anything, `disconnect()` and the last release included. The owner keeps
+/// the client alive: releasing it closes the socket without DISCONNECT, as a crash would.
 ///
 /// `@unchecked Sendable`: confined to the loop's thread, which `precondition(loop.isCurrent)` checks.
 package final class MosquittoClient: @unchecked Sendable {
-    /// Publishes at QoS 1 and 2 that may wait for their acknowledgement. Packet identifiers end at 65,535 and the
-    /// library does not check that one is free.
+    /// Publishes at QoS 1 and 2 that may wait for their acknowledgement. Packet identifiers end at 65,535 and
+    /// the library does not check that one is free.
     package static let unackedMax = 60_000
     /// An attempt that has no CONNACK after this long is given up.
     package static let connectTimeout = Duration.seconds(10)
@@ -22,12 +22,13 @@ package final class MosquittoClient: @unchecked Sendable {
     package let identifier: String
     package let version: MosquittoVersion
 
-    /// CONNACK came: reason 0 is success (then `isConnected`), else the refusal: an MQTT 5 reason code, or a 3.1.1
-    /// return code 1…5. After a refusal `onDisconnect` follows.
+    /// CONNACK came: reason 0 is success (then `isConnected`), else the refusal: an MQTT 5 reason code, or a
+    /// 3.1.1 return code 1…5. After a refusal `onDisconnect` follows.
     package var onConnect: ((_ reason: Int32, _ sessionPresent: Bool) -> Void)?
     /// A connection or an attempt to make one ended: nil when `disconnect()` asked for it.
     package var onDisconnect: ((_ error: MosquittoError?) -> Void)?
-    /// QoS 0: it was written. QoS 1 and 2: the broker has it (PUBACK, PUBCOMP); a reason from 128 is a refusal.
+    /// QoS 0: it was written. QoS 1 and 2: the broker has it (PUBACK, PUBCOMP); a reason from 128 is a
+    /// refusal.
     package var onPublished: ((_ messageIdentifier: Int32, _ reason: Int32) -> Void)?
     package var onMessage: ((MosquittoMessage) -> Void)?
     /// SUBACK: one granted QoS (or a reason from 128) for each filter.
@@ -51,8 +52,9 @@ package final class MosquittoClient: @unchecked Sendable {
         case message(MosquittoMessage)
     }
 
-    /// Owned; freed in deinit. The library calls back with `self` unretained: it does so only inside calls made by
-    /// methods of this object (never from a thread of its own: none is started), so `self` is alive then.
+    /// Owned; freed in deinit. The library calls back with `self` unretained: it does so only inside calls
+    /// made by methods of this object (never from a thread of its own: none is started), so `self` is alive
+    /// then.
     let handle: OpaquePointer
     private let sessionExpirySeconds: UInt32
     var usesTLS = false
@@ -76,7 +78,8 @@ package final class MosquittoClient: @unchecked Sendable {
     /// - Parameters:
     ///   - identifier: the MQTT client identifier.
     ///   - cleanStart: false resumes the broker's session of that identifier (clean session 0 on 3.1.1).
-    ///   - sessionExpirySeconds: how long the broker keeps the session after the connection ends; MQTT 5 only.
+    ///   - sessionExpirySeconds: how long the broker keeps the session after the connection ends; MQTT 5
+    ///     only.
     ///   - inflightMax: publishes at QoS 1 and 2 under way at once; more wait inside the client. mosquitto as
     ///     Debian configures it cuts a 3.1.1 client that has more than 20 at QoS 2.
     ///   - receiveMaximum: publishes at QoS 1 and 2 the broker may have under way to us; MQTT 5 only.
@@ -133,8 +136,8 @@ package final class MosquittoClient: @unchecked Sendable {
 
     // MARK: Connecting
 
-    /// Starts to connect and returns at once; `onConnect` or `onDisconnect` tells the outcome. Host names are looked
-    /// up on another thread.
+    /// Starts to connect and returns at once; `onConnect` or `onDisconnect` tells the outcome. Host names are
+    /// looked up on another thread.
     ///
     /// - Parameter keepAliveSeconds: 0 for none; the library's least is 5.
     /// - Throws: when the client is connected or connecting already.
@@ -162,8 +165,8 @@ package final class MosquittoClient: @unchecked Sendable {
         if phase == .closing { connectsAfterClosing = true } else { startAttempt() }
     }
 
-    /// Ends the connection with DISCONNECT (no will), or the attempts to make one. `onDisconnect(nil)` follows,
-    /// unless there was nothing to end.
+    /// Ends the connection with DISCONNECT (no will), or the attempts to make one. `onDisconnect(nil)`
+    /// follows, unless there was nothing to end.
     package func disconnect() {
         precondition(loop.isCurrent, "an MQTT client belongs to its loop's thread; use loop.perform")
         connectsAfterClosing = false
@@ -217,7 +220,8 @@ package final class MosquittoClient: @unchecked Sendable {
         phase = .connecting
         unwatch()
         setConnectProperties()
-        // TLS needs the name to check the certificate; its address was found a moment ago, so this lookup is quick.
+        // TLS needs the name to check the certificate; its address was found a moment ago, so this lookup is
+        // quick.
         let target = usesTLS ? host : address
         errno = 0
         let code = mosquitto_connect_bind_async(handle, target, Int32(port), Int32(keepAliveSeconds), nil)
@@ -239,8 +243,8 @@ package final class MosquittoClient: @unchecked Sendable {
         updateWatch()
     }
 
-    /// The library takes CONNECT properties only through its blocking connect. It keeps them before it looks at the
-    /// port, so a port it refuses sets them without connecting; later attempts use them again.
+    /// The library takes CONNECT properties only through its blocking connect. It keeps them before it looks
+    /// at the port, so a port it refuses sets them without connecting; later attempts use them again.
     private func setConnectProperties() {
         guard version == .v5, sessionExpirySeconds > 0, !hasSetProperties else { return }
         hasSetProperties = true
@@ -250,7 +254,8 @@ package final class MosquittoClient: @unchecked Sendable {
         mosquitto_connect_bind_v5(handle, "localhost", -1, 60, nil, list.head)
     }
 
-    /// Ends a connection the library cannot end by itself; its socket is closed by the next attempt or by deinit.
+    /// Ends a connection the library cannot end by itself; its socket is closed by the next attempt or by
+    /// deinit.
     func abandon(_ error: MosquittoError?) {
         guard phase == .connecting || phase == .connected || phase == .closing else { return }
         if watched >= 0 { shutdown(watched, Int32(SHUT_RDWR)) }
@@ -276,12 +281,13 @@ package final class MosquittoClient: @unchecked Sendable {
 extension MosquittoClient {
     /// Publishes now; the payload is copied.
     ///
-    /// At QoS 1 and 2 the client keeps the message until it is acknowledged and sends it again, in order, after a
-    /// reconnect. Before CONNACK nothing is taken: what is sent then would overtake what is sent again.
+    /// At QoS 1 and 2 the client keeps the message until it is acknowledged and sends it again, in order,
+    /// after a reconnect. Before CONNACK nothing is taken: what is sent then would overtake what is sent
+    /// again.
     ///
     /// - Returns: the message identifier that `onPublished` names; reused after its acknowledgement.
-    /// - Throws: when not connected (keep the message and publish it after `onConnect`), when `unackedMax` are under
-    ///   way (`isQueueFull`), or when the broker or the library refuses the topic, size or QoS.
+    /// - Throws: when not connected (keep the message and publish it after `onConnect`), when `unackedMax`
+    ///   are under way (`isQueueFull`), or when the broker or the library refuses the topic, size or QoS.
     @discardableResult
     package func publish(
         topic: String, payload: [UInt8], qos: UInt8 = 1, retain: Bool = false,

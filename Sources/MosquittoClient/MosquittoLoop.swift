@@ -3,10 +3,11 @@ import Glibc
 package import Platform
 import Synchronization
 
-/// One thread that drives many MQTT clients: sockets through epoll, timers, and work handed in by other threads.
+/// One thread that drives many MQTT clients: sockets through epoll, timers, and work handed in by other
+/// threads.
 ///
-/// Everything a client does happens on this thread, its callbacks too; there is no thread a client. 2,000 clients
-/// a loop are ordinary. The thread keeps the loop alive until `stop()`.
+/// Everything a client does happens on this thread, its callbacks too; there is no thread a client. 2,000
+/// clients a loop are ordinary. The thread keeps the loop alive until `stop()`.
 ///
 /// `@unchecked Sendable`: `mailbox` and the atomics are shared; every other stored property is touched on the
 /// loop's thread only, which `precondition(isCurrent)` checks at each entry point.
@@ -91,8 +92,8 @@ package final class MosquittoLoop: @unchecked Sendable {
     /// The loop's monotonic clock in nanoseconds.
     package var now: UInt64 { clock.monotonicNanoseconds() }
 
-    /// Runs `body` on the loop's thread soon, in the order of the calls. From any thread; waits when the mailbox
-    /// is full (on the loop's own thread it never waits).
+    /// Runs `body` on the loop's thread soon, in the order of the calls. From any thread; waits when the
+    /// mailbox is full (on the loop's own thread it never waits).
     ///
     /// - Returns: false when the loop has stopped and the work is not done.
     @discardableResult
@@ -109,8 +110,8 @@ package final class MosquittoLoop: @unchecked Sendable {
         return accepted
     }
 
-    /// Runs `body` at a moment of the loop's clock (nanoseconds), or at the next turn when it has passed. On the
-    /// loop's thread.
+    /// Runs `body` at a moment of the loop's clock (nanoseconds), or at the next turn when it has passed. On
+    /// the loop's thread.
     @discardableResult
     package func schedule(at deadline: UInt64, _ body: @escaping () -> Void) -> TimerID {
         precondition(isCurrent, "timers belong to the loop's thread; use perform")
@@ -130,8 +131,9 @@ package final class MosquittoLoop: @unchecked Sendable {
         timers.cancel(timer.rawValue)
     }
 
-    /// Runs what is in the mailbox, ends the thread and waits for it. Timers that wait are dropped; sockets stay
-    /// open until their clients are freed. A second call returns at once. Not from the loop's own thread.
+    /// Runs what is in the mailbox, ends the thread and waits for it. Timers that wait are dropped; sockets
+    /// stay open until their clients are freed. A second call returns at once. Not from the loop's own
+    /// thread.
     package func stop() {
         precondition(!isCurrent, "an MQTT client loop cannot wait for its own end")
         mailbox.update { $0.isStopping = true }

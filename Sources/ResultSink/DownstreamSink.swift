@@ -35,22 +35,24 @@ package protocol OutboxReader: Sendable {
     var endPosition: UInt64 { get }
 }
 
-/// Forwards result rows to another MQTT broker: QoS 1, in the outbox's order, each with its result id as the MQTT 5
-/// user property `rid` (and `_rid` in the row). A row is removed only when the broker has acknowledged it, so it
-/// arrives at least once and always under the same id, whatever crashes between.
+/// Forwards result rows to another MQTT broker: QoS 1, in the outbox's order, each with its result id as the
+/// MQTT 5 user property `rid` (and `_rid` in the row). A row is removed only when the broker has acknowledged
+/// it, so it arrives at least once and always under the same id, whatever crashes between.
 ///
-/// A broker that is down, or cannot be found, costs nothing but the rows' delay: they wait in the outbox and the
-/// sink tries again for ever. Disk work happens on a thread of the sink's own, network work on the client loop.
+/// A broker that is down, or cannot be found, costs nothing but the rows' delay: they wait in the outbox and
+/// the sink tries again for ever. Disk work happens on a thread of the sink's own, network work on the client
+/// loop.
 ///
-/// `@unchecked Sendable`: `state` is shared and guarded by its monitor; the fields of the worker's own (`Reader`)
-/// are local to its thread; the sender is confined to the loop.
+/// `@unchecked Sendable`: `state` is shared and guarded by its monitor; the fields of the worker's own
+/// (`Reader`) are local to its thread; the sender is confined to the loop.
 package final class DownstreamSink: @unchecked Sendable {
     package struct Limits: Sendable {
         /// Rows sent and not acknowledged; keeps a slow line busy without a long resend after a reconnect.
         package var inflightMax = 500
         /// Entries in memory, those in flight included: the next are ready when the window moves.
         package var bufferedMax = 1_000
-        /// Least time between two saves of the cursor; a crash sends at most what was acknowledged since again.
+        /// Least time between two saves of the cursor; a crash sends at most what was acknowledged since
+        /// again.
         package var savePeriod = Duration.milliseconds(200)
         /// Wait after the outbox could not be read, the cursor not saved or a row was refused.
         package var retryPeriod = Duration.seconds(1)
@@ -96,7 +98,7 @@ package final class DownstreamSink: @unchecked Sendable {
     }
 
     private let outbox: any OutboxReader
-    private let cursor: DownstreamCursor
+    private let cursor: SinkCursor
     private let loop: MosquittoLoop
     private let limits: Limits
     private let clock: any HubClock
@@ -113,7 +115,7 @@ package final class DownstreamSink: @unchecked Sendable {
     ///   - log: gets one line when delivery stops and one when it goes on.
     ///   - retain: whether the other broker keeps the last row of each topic.
     ///   - authorityFile: PEM with the authorities to trust for `mqtts`; nil trusts the system's.
-    /// - Throws: `DownstreamCursor.Damaged` or `FileError` when the cursor cannot be read.
+    /// - Throws: `SealedFileError` when the cursor cannot be read.
     package init(
         url: MosquittoURL, clientIdentifier: String, outbox: any OutboxReader, cursorPath: String,
         files: any FileStore, loop: MosquittoLoop, log: @escaping @Sendable (String) -> Void,
@@ -126,7 +128,7 @@ package final class DownstreamSink: @unchecked Sendable {
         self.clock = clock
         self.log = log
         name = "downstream \(url)"
-        cursor = DownstreamCursor(path: cursorPath, files: files)
+        cursor = SinkCursor(path: cursorPath, files: files)
         var first = State()
         first.counters.position = try cursor.load() ?? 0
         first.counters.savedPosition = first.counters.position
@@ -155,8 +157,8 @@ package final class DownstreamSink: @unchecked Sendable {
     /// There are new entries. From any thread; never waits.
     package func wake() { state.update { $0.hasWork = true } }
 
-    /// Waits a moment for rows that are on their way while the broker is there, ends the connection, saves the
-    /// cursor and ends the thread. Not from the loop's thread.
+    /// Waits a moment for rows that are on their way while the broker is there, ends the connection, saves
+    /// the cursor and ends the thread. Not from the loop's thread.
     ///
     /// - Parameter drain: how long to wait at most; rows that did not make it are sent after the next start.
     package func stop(drain: Duration = .seconds(2)) {

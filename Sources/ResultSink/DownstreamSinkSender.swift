@@ -1,8 +1,8 @@
 import MosquittoClient
 import Platform
 
-/// The half of the downstream sink that lives on the client loop: sends entries in order, a window of them at a time,
-/// and retires the acknowledged ones from the front.
+/// The half of the downstream sink that lives on the client loop: sends entries in order, a window of them at
+/// a time, and retires the acknowledged ones from the front.
 ///
 /// `@unchecked Sendable`: confined to the loop's thread; `state` is guarded by its monitor.
 final class DownstreamSender: @unchecked Sendable {
@@ -235,7 +235,8 @@ final class DownstreamSender: @unchecked Sendable {
         }
     }
 
-    /// A row that is refused holds back the cursor, not the rows behind it; it is tried again until it is taken.
+    /// A row that is refused holds back the cursor, not the rows behind it; it is tried again until it is
+    /// taken.
     private func blocked(_ number: Int, _ entry: OutboxEntry, _ reason: String) {
         refused.insert(number)
         failed("row \(entry.rid) for topic \(entry.topic): \(reason)")

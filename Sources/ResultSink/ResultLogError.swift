@@ -23,8 +23,8 @@ package enum ResultLogError: Error, Sendable, Equatable, CustomStringConvertible
     case poisoned
 
     private static let recompute =
-        "delete the checkpoint, the result log and the sinks' cursors, and move the append files aside: all is "
-        + "computed again from the device queues, with the same result ids"
+        "delete the checkpoint, the result log and the sinks' cursors, and move the append files aside: all "
+        + "is computed again from the device queues, with the same result ids"
 
     package var description: String {
         switch self {

@@ -9,7 +9,8 @@ struct LineReader {
     let path: String
     let files: any FileStore
 
-    /// - Parameter body: gets each line without its newline, its number from 1, and whether a newline ended it.
+    /// - Parameter body: gets each line without its newline, its number from 1, and whether a newline ended
+    ///   it.
     func forEachLine(_ body: (_ line: ArraySlice<UInt8>, _ number: Int, _ isWhole: Bool) throws -> Void)
         throws
     {

@@ -3,8 +3,9 @@ package import Telemetry
 
 /// Proves what the hub claims: joins the answer key with what is stored, and adds every minute up again.
 ///
-/// Naive on purpose and apart from the engine: nothing of it is shared but times and record types, so that a mistake
-/// there is not made here too. Holds the answer key and the windows in memory (about 300 bytes a reading).
+/// Naive on purpose and apart from the engine: nothing of it is shared but times and record types, so that a
+/// mistake there is not made here too. Holds the answer key and the windows in memory (about 300 bytes a
+/// reading).
 package struct Verifier {
     /// Where the result rows are.
     package enum Rows: Sendable {
@@ -38,15 +39,15 @@ package struct Verifier {
         self.rules = rules
     }
 
-    /// Reads everything and gives the verdict. Reads the rows before the records: on a running hub, every reading
-    /// behind a row is then among the records.
+    /// Reads everything and gives the verdict. Reads the rows before the records: on a running hub, every
+    /// reading behind a row is then among the records.
     ///
     /// - Parameters:
     ///   - answerKey: path of the key, JSON lines; nil checks sequences, message ids and windows only.
-    ///   - completeThrough: every window that ends here or before must have its row. nil: none has to, and the rows
-    ///     that are there are still checked. Ask for it before the rows are read.
-    ///   - records: calls its argument with every stored record and every quarantined one, each device's in the order
-    ///     of the log.
+    ///   - completeThrough: every window that ends here or before must have its row. nil: none has to, and
+    ///     the rows that are there are still checked. Ask for it before the rows are read.
+    ///   - records: calls its argument with every stored record and every quarantined one, each device's in
+    ///     the order of the log.
     /// - Throws: `VerifyInputError` for a key that cannot be read, `FileError`, and what `records` throws.
     package func verify(
         answerKey: String?, rows: Rows, completeThrough: EventTime?,

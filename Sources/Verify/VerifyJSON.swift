@@ -1,4 +1,5 @@
-/// A JSON value as the proof reads it. A reader of its own, on purpose: a bug in the engine's must not hide itself.
+/// A JSON value as the proof reads it. A reader of its own, on purpose: a bug in the engine's must not hide
+/// itself.
 enum VerifyJSON: Equatable, Sendable {
     case null
     case boolean(Bool)

@@ -31,6 +31,8 @@ package struct VerifyReport: Sendable, Equatable {
     package var late = 0
     /// Windows compared with their rows, and the moment up to which each window must have one.
     package var windowsChecked = 0
+    /// Windows with readings, without a row, that end after `completeThrough`: nothing is proved about them.
+    package var windowsOpen = 0
     package var completeThrough: EventTime?
 
     /// Expected once and not stored.
@@ -84,7 +86,8 @@ package struct VerifyReport: Sendable, Equatable {
 }
 
 extension VerifyReport {
-    /// The report for people: aligned lines, examples under what is wrong, the verdict last, a newline at the end.
+    /// The report for people: aligned lines, examples under what is wrong, the verdict last, a newline at the
+    /// end.
     package var text: String {
         var lines: [String] = []
         func line(_ title: String, _ count: Int, _ note: String = "", examples: [String] = []) {
@@ -109,6 +112,7 @@ extension VerifyReport {
             line(entry.title, entry.finding.count, examples: entry.finding.examples)
         }
         line("windows checked", windowsChecked, completeThrough.map { "complete through \($0)" } ?? "")
+        if windowsOpen > 0 { line("windows still open", windowsOpen, "not due yet, not checked") }
         line("windows wrong", windowsWrong)
         for entry in windows where entry.finding.count > 0 {
             line("  " + entry.title, entry.finding.count, examples: entry.finding.examples)
@@ -128,7 +132,10 @@ extension VerifyReport {
             integer("quarantined", quarantined), integer("late", late),
         ]
         columns += findings.map { integer($0.name, $0.finding.count) }
-        columns += [integer("windowsChecked", windowsChecked), integer("windowsWrong", windowsWrong)]
+        columns += [
+            integer("windowsChecked", windowsChecked), integer("windowsOpen", windowsOpen),
+            integer("windowsWrong", windowsWrong),
+        ]
         columns.append(Column("completeThrough", completeThrough.map { .time($0) } ?? .null))
         let examples = findings.filter { $0.finding.count > 0 }
             .map { Column($0.name, .array($0.finding.examples.map { .text($0) })) }

@@ -41,7 +41,8 @@ struct WindowTruth {
         return nil
     }
 
-    /// Equal but for the rounding of sums: relative 1e-9, or 1e-12 of what was added where the sum cancels out.
+    /// Equal but for the rounding of sums: relative 1e-9, or 1e-12 of what was added where the sum cancels
+    /// out.
     private func isClose(_ found: VerifyNumber, _ wanted: Double) -> Bool {
         let scale = max(found.double.magnitude, wanted.magnitude)
         return (found.double - wanted).magnitude <= max(1e-9 * scale, 1e-12 * magnitude)

@@ -1,4 +1,5 @@
 import ArgumentParser
+import MosquittoClient
 #if canImport(Glibc)
 import Glibc
 #elseif canImport(Darwin)
@@ -11,6 +12,7 @@ enum Main {
     static func main() async {
         // A peer or a pipe that goes away must not end the process; writes report it instead.
         signal(SIGPIPE, SIG_IGN)
+        MosquittoLibrary.raiseOpenFileLimit()
         do {
             var command = try Headend.parseAsRoot()
             if var asynchronous = command as? any AsyncParsableCommand {

@@ -44,7 +44,8 @@ struct VerifyCommand: AsyncParsableCommand {
         if let stopped = source as? StoppedHub {
             let folder = results + "/minute"
             do {
-                let through = try ResultFiles(root: folder, files: PosixFileStore()).newestWindowEnd()
+                let written = try ResultFiles(root: folder, files: PosixFileStore()).newestWindowEnd()
+                let through = due(written, lastArrival: EventTime(ticks: stopped.queue.lastArrivalTicks))
                 return try verifier.verify(answerKey: answerKey, rows: .directory(folder), completeThrough: through) {
                     each in try stopped.queue.scan { record, _ in try each(record) }
                 }
@@ -53,8 +54,9 @@ struct VerifyCommand: AsyncParsableCommand {
             }
         }
         guard let running = source as? RunningHub else { throw Failure.input("nothing to verify") }
-        let (rows, through) = try await running.results()
+        let (rows, written) = try await running.results()
         let records = try await running.everything()
+        let through = due(written, lastArrival: records.map(\.arrivalTime).max())
         do {
             return try verifier.verify(answerKey: answerKey, rows: .lines(rows), completeThrough: through) { each in
                 for record in records { try each(record) }
@@ -62,6 +64,19 @@ struct VerifyCommand: AsyncParsableCommand {
         } catch {
             throw Failure(status: .usage, message: String(describing: error))
         }
+    }
+}
+
+extension VerifyCommand {
+    /// The window end up to which there must be results: what was written, or what the log's clock says is due,
+    /// whichever is later; a hub that wrote nothing does not pass.
+    ///
+    /// A window is due a minute after its end (the late tolerance), and five seconds for the way to the file.
+    static func due(_ written: EventTime?, lastArrival: EventTime?) -> EventTime? {
+        guard let lastArrival, lastArrival.ticks > 0 else { return written }
+        let minute = EventTime.ticksPerMinute
+        let due = EventTime(ticks: (lastArrival.ticks - minute - 5 * EventTime.ticksPerSecond) / minute * minute)
+        return max(written ?? due, due)
     }
 }
 

@@ -6,7 +6,8 @@ import Testing
 /// Clients that send anything at any time.
 @Suite struct AnyInputTests {
     @Test(
-        "Whatever clients send, limits hold, and when all are gone nothing is left", arguments: UInt64(1)...20
+        "Whatever clients send, limits hold, and when all are gone nothing is left", .timeLimit(.minutes(2)),
+        arguments: UInt64(1)...20
     )
     func anything(seed: UInt64) {
         var random = SeededGenerator(seed: seed)

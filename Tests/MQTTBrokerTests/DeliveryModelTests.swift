@@ -6,6 +6,7 @@ import Testing
 @Suite struct DeliveryModelTests {
     @Test(
         "Across broken lines every QoS 2 message arrives exactly once and QoS 1 at least once, in order",
+        .timeLimit(.minutes(2)),
         arguments: UInt64(1)...20, [ProtocolVersion.v311, .v5])
     func exactlyOnce(seed: UInt64, version: ProtocolVersion) {
         var world = World(seed: seed, version: version)

@@ -59,7 +59,7 @@ import Testing
         #expect(bench.publish("\(long)2/\(long)", "x").isEmpty)
     }
 
-    @Test("The tree finds what a naive matcher finds", arguments: UInt64(1)...20)
+    @Test("The tree finds what a naive matcher finds", .timeLimit(.minutes(2)), arguments: UInt64(1)...20)
     func model(seed: UInt64) {
         var random = SeededGenerator(seed: seed)
         let bench = BrokerBench()

@@ -9,7 +9,8 @@ final class Inbox<Element: Sendable>: Sendable {
 
     var all: [Element] { contents.withLock { $0 } }
 
-    /// Waits until the condition holds; after `seconds` it returns what there is, and expectations judge that.
+    /// Waits until the condition holds; after `seconds` it returns what there is, and expectations judge
+    /// that.
     @discardableResult
     func wait(seconds: UInt64 = 20, until ready: ([Element]) -> Bool) -> [Element] {
         contents.wait(timeoutNanoseconds: seconds * 1_000_000_000, until: { ready($0) }, then: { $0 })

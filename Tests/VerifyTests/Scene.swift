@@ -3,8 +3,8 @@ import Platform
 import Telemetry
 import Verify
 
-/// A small plant's run in which everything is right: an answer key, the stored records and the result rows. Tests
-/// spoil one thing and see what the proof says.
+/// A small plant's run in which everything is right: an answer key, the stored records and the result rows.
+/// Tests spoil one thing and see what the proof says.
 struct Scene {
     struct Row {
         var device: String
@@ -23,7 +23,8 @@ struct Scene {
             return Array(
                 """
                 {"device":"\(device)","field":"\(field)","windowStart":"\(from)","windowEnd":"\(to)",\
-                "count":\(count),"min":\(min),"max":\(max),"avg":\(average),"sum":\(sum),"_rid":"\(identifier)"}
+                "count":\(count),"min":\(min),"max":\(max),"avg":\(average),"sum":\(sum),\
+                "_rid":"\(identifier)"}
                 """.utf8)
         }
     }
@@ -38,8 +39,8 @@ struct Scene {
     var rows: [Row] = []
     var completeThrough: EventTime? = EventTime(milliseconds: start + 300_000)
 
-    /// Devices `d1` and `d2`; of each, reading 10 is never sent, 20 is malformed, 30 arrives two minutes late, 40 is
-    /// sent after 41. Reading 12 lies on a boundary.
+    /// Devices `d1` and `d2`; of each, reading 10 is never sent, 20 is malformed, 30 arrives two minutes
+    /// late, 40 is sent after 41. Reading 12 lies on a boundary.
     init() {
         for device in ["d1", "d2"] {
             var sums: [String: Row] = [:]

@@ -203,6 +203,9 @@ struct VerifierWindowTests {
         #expect(report.windowsMissing.examples.first?.hasSuffix("12 readings, no row") == true)
         scene.completeThrough = EventTime(milliseconds: Scene.start + 299_999)
         #expect(try scene.verify().passed)
+        let open = try scene.verify()
+        #expect(open.windowsOpen == 1)
+        #expect(open.text.contains("windows still open                     1   not due yet, not checked\n"))
         scene.completeThrough = nil
         #expect(try scene.verify().passed)
     }
@@ -230,7 +233,8 @@ struct VerifierWindowTests {
     @Test("A reading on the boundary belongs to the minute that ends there")
     func boundary() throws {
         var scene = Scene()
-        // Reading 12 is at 12:01:00.000. Its value moves to the minute after, as `[start, end)` would have it.
+        // Reading 12 is at 12:01:00.000. Its value moves to the minute after, as `[start, end)` would have
+        // it.
         let temperature = Scene.temperature(12)
         let rows = scene.rows.indices.filter {
             scene.rows[$0].device == "d1" && scene.rows[$0].field == "temperature"
@@ -315,7 +319,8 @@ struct VerifierWindowTests {
         }
         func row(_ minimum: Int64) -> String {
             """
-            {"device":"d","field":"v","windowStart":"2026-03-01T12:00:00Z","windowEnd":"2026-03-01T12:01:00Z",\
+            {"device":"d","field":"v","windowStart":"2026-03-01T12:00:00Z",\
+            "windowEnd":"2026-03-01T12:01:00Z",\
             "count":1,"min":\(minimum),"max":\(big),"avg":\(Double(big)),"sum":\(big),"_rid":"r"}
             """
         }

@@ -1,0 +1,62 @@
+import Hub
+import Telemetry
+import Testing
+
+@Suite("Records and settings as text")
+struct FormatTests {
+    private func record(_ payload: String) -> TelemetryRecord {
+        TelemetryRecord(
+            device: DeviceID("pump-01"), sequence: 7, messageID: "a\"b", arrivalTime: EventTime(ticks: 17_723_232_000_000_001),
+            eventTime: EventTime(ticks: 17_723_232_000_000_000), topic: "devices/pump-01/telemetry", properties: [],
+            payload: Array(payload.utf8), quarantineReason: nil, offset: QueueOffset(0))
+    }
+
+    @Test(
+        "a record survives its JSON form, whatever its payload",
+        arguments: [#"{"t":21.5,"n":[1,{"x":null}]}"#, "21.5", "\"text\"", "true", "null", "[1,2]"])
+    func roundTrip(payload: String) throws {
+        let original = record(payload)
+        let parsed = try #require(RecordJSON.parse(RecordJSON.bytes(original)))
+        #expect(parsed == original)
+    }
+
+    @Test("a payload that is not JSON stands in base64, and one with line breaks stays on one line")
+    func otherPayloads() {
+        let text = String(decoding: RecordJSON.bytes(record("hello")), as: UTF8.self)
+        #expect(text.hasSuffix(#""payloadBase64":"aGVsbG8="}"#))
+        #expect(!RecordJSON.bytes(record("{\n\"t\":\r\n1}")).contains(0x0A))
+    }
+
+    @Test("a file's name tells its window end")
+    func fileNames() {
+        #expect(ResultFiles.windowEnd(ofFile: "minute-20260301T001200Z.jsonl")?.description == "2026-03-01T00:12:00Z")
+        #expect(ResultFiles.windowEnd(ofFile: "minute-20260301T001200Z.jsonl.part") == nil)
+        #expect(ResultFiles.windowEnd(ofFile: "notes.jsonl") == nil)
+        #expect(ResultFiles.windowEnd(ofFile: "minute-é0260301T001200Z.jsonl") == nil)
+    }
+
+    @Test("a configuration file is read, and everything wrong in it is named with its place")
+    func configuration() throws {
+        let good = try HubConfigurationFile.parse(
+            "data: /tmp/x\nmqtt: 0.0.0.0:1884\ndownstream: mqtt://h:1885/site\nqueue: { segment_bytes: 33554432 }\n",
+            path: "hub.yaml")
+        #expect(good.dataDirectory == "/tmp/x")
+        #expect(good.mqtt == HostPort(host: "0.0.0.0", port: 1884))
+        #expect(good.downstream?.prefix == "site")
+        let problems = #expect(throws: HubConfigurationFile.Problems.self) {
+            try HubConfigurationFile.parse("dta: x\nmqtt: nowhere\nqueue: { segments: 3 }\n", path: "hub.yaml")
+        }
+        let lines = try #require(problems).lines
+        #expect(lines.count == 3)
+        #expect(lines.first?.hasPrefix("hub.yaml:1:1: unknown setting \"dta\" (did you mean \"data\"?)") == true)
+        #expect(lines.last?.hasPrefix("hub.yaml:3:") == true)
+    }
+
+    @Test("addresses are HOST:PORT, IPv6 in brackets", arguments: [("[::1]:80", "::1", 80), ("a:0", "a", 0)])
+    func addresses(text: String, host: String, port: Int) {
+        #expect(HostPort(text) == HostPort(host: host, port: port))
+        #expect(HostPort("1883") == nil)
+        #expect(HostPort("a:65536") == nil)
+        #expect(HostPort(":1") == nil)
+    }
+}
