@@ -77,13 +77,14 @@ let package = Package(
             name: "DeviceQueueTests", dependencies: ["DeviceQueue", "CChecksum", "Telemetry", "Platform"]),
         .testTarget(name: "PerpetualQueryTests", dependencies: ["PerpetualQuery", "Telemetry"]),
         .testTarget(name: "MosquittoClientTests", dependencies: ["MosquittoClient", "Platform"]),
-        .testTarget(name: "ResultSinkTests", dependencies: ["ResultSink", "Telemetry", "Platform"]),
+        .testTarget(
+            name: "ResultSinkTests", dependencies: ["ResultSink", "PerpetualQuery", "Telemetry", "Platform"]),
         .testTarget(
             name: "DownstreamSinkTests", dependencies: ["ResultSink", "MosquittoClient", "Platform"]),
         .testTarget(
             name: "FleetTests", dependencies: ["Fleet", "Telemetry", "Platform", "MosquittoClient"]),
         .testTarget(name: "VerifyTests", dependencies: ["Verify", "Telemetry", "Platform"]),
-        .testTarget(name: "HubTests", dependencies: ["Hub", "Telemetry"]),
+        .testTarget(name: "HubTests", dependencies: ["Hub", "MosquittoClient", "Telemetry"]),
         .testTarget(
             name: "ProcessTests",
             dependencies: ["headend", "DeviceQueue", "MosquittoClient", "Telemetry", "Platform"],
@@ -91,7 +92,8 @@ let package = Package(
     ]
 )
 
-for target in package.targets where target.type != .system && !["CChecksum", "CPlatform"].contains(target.name) {
+for target in package.targets
+where target.type != .system && !["CChecksum", "CPlatform"].contains(target.name) {
     target.swiftSettings = [
         .swiftLanguageMode(.v6),
         .enableUpcomingFeature("ExistentialAny"),

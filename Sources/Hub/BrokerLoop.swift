@@ -16,14 +16,14 @@ final class BrokerLoop: @unchecked Sendable {
     let packetBytesMax: Int
     let topicAliasMaximum: UInt16
     let ingestPayloadBytesMax: Int
-    private let limits: HubLimits
-    private let clock: any HubClock
-    private let storage: StorageThread
+    let limits: HubLimits
+    let clock: any HubClock
+    let storage: StorageThread
     let counters: HubCounters
 
     var broker: Broker
-    private var actions: [BrokerAction] = []
-    private var slots: [Connection?] = []
+    var actions: [BrokerAction] = []
+    var slots: [Connection?] = []
     private var slotGenerations: [UInt32] = []
     private var freeSlots: [Int] = []
     private var slotByID: [ConnectionID: Int] = [:]
@@ -33,12 +33,12 @@ final class BrokerLoop: @unchecked Sendable {
     private var isFlushScheduled = false
 
     /// The batch being filled, and empty ones to fill next.
-    private var open: IngestBatch?
-    private var spares: [IngestBatch] = []
+    var open: IngestBatch?
+    var spares: [IngestBatch] = []
     /// Bytes staged and not yet durable; above the limit sockets are not read.
-    private var stagedBytes = 0
-    private var isPaused = false
-    private var heldReads: [Connection] = []
+    var stagedBytes = 0
+    var isPaused = false
+    var heldReads: [Connection] = []
     private(set) var isStopping = false
 
     init(
@@ -126,7 +126,8 @@ final class BrokerLoop: @unchecked Sendable {
 
     func brokerConnect(_ packet: Connect, from connection: Connection, now: UInt64) {
         broker.connect(
-            connection.id, packet, assignedIdentifier: counters.assignedClientIdentifier(connection.id.rawValue),
+            connection.id, packet,
+            assignedIdentifier: counters.assignedClientIdentifier(connection.id.rawValue),
             now: now, actions: &actions)
         perform()
     }
@@ -143,7 +144,7 @@ final class BrokerLoop: @unchecked Sendable {
     }
 
     /// Carries out what the broker decided; actions may lead to more.
-    private func perform() {
+    func perform() {
         while !actions.isEmpty {
             let due = actions
             actions.removeAll(keepingCapacity: true)
@@ -155,7 +156,8 @@ final class BrokerLoop: @unchecked Sendable {
         switch action {
         case .send(let id, let packet): connection(id)?.write(packet)
         case .forward(
-            let id, let message, let qos, let identifier, let retain, let duplicate, let subscriptions, let expiry):
+            let id, let message, let qos, let identifier, let retain, let duplicate, let subscriptions,
+            let expiry):
             guard let connection = connection(id) else { return }
             if qos == .atMostOnce, !connection.isWritable {
                 counters.droppedSlowConsumer.wrappingIncrement(ordering: .relaxed)
@@ -186,8 +188,11 @@ final class BrokerLoop: @unchecked Sendable {
         connection.version = session.version
         connection.keepAliveNanoseconds = UInt64(session.keepAliveSeconds) * 1_000_000_000
         connection.client = number(ofClient: session.clientIdentifier)
-        if connection.client != 0, session.inbound.count == 0 {
-            connection.unreleased = Set(queue.unreleased(client: connection.client))
+        if connection.client != 0 {
+            // What the log knows and the session does not is from before a restart.
+            connection.unreleased = Set(queue.unreleased(client: connection.client)).filter {
+                !session.inbound.contains($0)
+            }
         }
     }
 
@@ -200,227 +205,6 @@ final class BrokerLoop: @unchecked Sendable {
         let client = number(ofClient: clientIdentifier)
         guard client != 0 else { return }
         stageControl(.sessionDiscarded, client: client, packetIdentifier: 0, entry: nil)
-    }
-
-    /// A will on a telemetry topic is telemetry; nobody waits for its answer.
-    private func publishWill(_ message: Message) {
-        var topic = message.topic
-        let match = topic.withUTF8 { TopicRule.match(UnsafeRawBufferPointer($0)) }
-        guard let match else {
-            broker.publish(message, now: clock.monotonicNanoseconds(), actions: &actions)
-            return
-        }
-        var properties: [UInt8] = []
-        encodeProperties(message.properties, into: &properties)
-        topic.withUTF8 { topicBytes in
-            properties.withUnsafeBytes { propertyBytes in
-                message.payload.withUnsafeBytes { payload in
-                    stageWill(
-                        message, UnsafeRawBufferPointer(topicBytes), match, propertyBytes, payload)
-                }
-            }
-        }
-    }
-
-    private func stageWill(
-        _ message: Message, _ topic: UnsafeRawBufferPointer, _ match: TopicRule.Match,
-        _ properties: UnsafeRawBufferPointer, _ payload: UnsafeRawBufferPointer
-    ) {
-        let name = UnsafeRawBufferPointer(rebasing: topic[match.device])
-        let isNameable = !name.isEmpty && name.count <= TopicRule.deviceBytesMax
-        var staged = StagedMessage(
-            device: isNameable ? queue.device(named: name) ?? 0 : 0, client: 0, packetIdentifier: 0,
-            flags: min(message.qos.rawValue, 1) | FrameFlags.version5 | (message.retain ? FrameFlags.retain : 0),
-            topic: topic, properties: properties, payload: payload)
-        if !match.propertyBag.isEmpty {
-            staged.readPropertyBag(UnsafeRawBufferPointer(rebasing: topic[match.propertyBag]))
-        }
-        staged.readPayload(payloadBytesMax: ingestPayloadBytesMax)
-        stage(
-            staged, route: IngestBatch.Entry.noRoute, connectionSlot: .max, connectionGeneration: 0,
-            packetIdentifier: 0, answer: .nothing)
-    }
-
-    // MARK: Staging
-
-    @inline(__always)
-    func stage(
-        _ message: StagedMessage, route: UInt32, from connection: Connection, packetIdentifier: UInt16,
-        answer: IngestBatch.Answer
-    ) {
-        stage(
-            message, route: route, connectionSlot: connection.slot,
-            connectionGeneration: connection.generation, packetIdentifier: packetIdentifier, answer: answer)
-    }
-
-    @inline(__always)
-    private func stage(
-        _ message: StagedMessage, route: UInt32, connectionSlot: UInt32, connectionGeneration: UInt32,
-        packetIdentifier: UInt16, answer: IngestBatch.Answer
-    ) {
-        var batch = openBatch()
-        var frame = message.write(to: batch.staging)
-        if frame == nil {
-            batch = nextBatch(atLeast: message.frameBytes)
-            frame = message.write(to: batch.staging)
-        }
-        guard let frame else { preconditionFailure("a fresh batch has room for its message") }
-        batch.add(
-            IngestBatch.Entry(
-                frame: UInt32(frame), route: route, connectionSlot: connectionSlot,
-                connectionGeneration: connectionGeneration, packetIdentifier: packetIdentifier, answer: answer))
-    }
-
-    /// An answer that must wait until everything staged before it is durable.
-    func fence(_ connection: Connection, packetIdentifier: UInt16, answer: IngestBatch.Answer) {
-        openBatch().add(
-            IngestBatch.Entry(
-                frame: IngestBatch.Entry.noFrame, route: IngestBatch.Entry.noRoute,
-                connectionSlot: connection.slot, connectionGeneration: connection.generation,
-                packetIdentifier: packetIdentifier, answer: answer))
-    }
-
-    func stageRelease(_ connection: Connection, packetIdentifier: UInt16, answer: IngestBatch.Answer) {
-        stageControl(
-            .release, client: connection.client, packetIdentifier: packetIdentifier,
-            entry: IngestBatch.Entry(
-                frame: 0, route: IngestBatch.Entry.noRoute, connectionSlot: connection.slot,
-                connectionGeneration: connection.generation, packetIdentifier: packetIdentifier,
-                answer: answer))
-    }
-
-    private func stageControl(
-        _ kind: FrameKind, client: UInt32, packetIdentifier: UInt16, entry: IngestBatch.Entry?
-    ) {
-        var batch = openBatch()
-        var frame = batch.staging.stageControl(kind, client: client, packetIdentifier: packetIdentifier)
-        if frame == nil {
-            batch = nextBatch(atLeast: FrameLayout.releaseBytes)
-            frame = batch.staging.stageControl(kind, client: client, packetIdentifier: packetIdentifier)
-        }
-        guard let frame else { preconditionFailure("a fresh batch has room for a release") }
-        var noted =
-            entry
-            ?? IngestBatch.Entry(
-                frame: 0, route: IngestBatch.Entry.noRoute, connectionSlot: .max, connectionGeneration: 0,
-                packetIdentifier: 0, answer: .nothing)
-        noted.frame = UInt32(frame)
-        batch.add(noted)
-    }
-
-    @inline(__always)
-    private func openBatch() -> IngestBatch {
-        if let open, open.routeGeneration == routes.generation { return open }
-        return nextBatch(atLeast: 0)
-    }
-
-    /// Hands over the open batch, if any, and opens another that has room for `frameBytes`.
-    private func nextBatch(atLeast frameBytes: Int) -> IngestBatch {
-        submit()
-        let batch: IngestBatch
-        if frameBytes > limits.stagingBatchBytes {
-            batch = IngestBatch(byteCapacity: frameBytes)
-        } else {
-            batch = spares.popLast() ?? IngestBatch(byteCapacity: limits.stagingBatchBytes)
-        }
-        batch.routeGeneration = routes.generation
-        open = batch
-        // All reads of this turn of the loop share the hop to the storage thread.
-        eventLoop.execute { self.submit() }
-        return batch
-    }
-
-    private func submit() {
-        guard let batch = open, batch.entryCount > 0 else { return }
-        open = nil
-        stagedBytes += batch.staging.byteCount
-        if stagedBytes > limits.stagedBytesMax { isPaused = true }
-        storage.submit(batch)
-    }
-
-    // MARK: Completion
-
-    /// The batches are durable: answers leave, and subscribers get what they asked for.
-    func complete(_ batches: [IngestBatch]) {
-        for batch in batches {
-            stagedBytes -= batch.staging.byteCount
-            answer(batch)
-            forward(batch)
-            batch.reset()
-            if batch.staging.byteCapacity == limits.stagingBatchBytes, spares.count < limits.spareBatches {
-                spares.append(batch)
-            }
-        }
-        flushAll()
-        if isPaused, stagedBytes <= limits.stagedBytesMax / 2 { resumeReading() }
-    }
-
-    private func answer(_ batch: IngestBatch) {
-        for index in 0..<batch.entryCount {
-            let entry = batch.entries[index]
-            guard entry.answer != .nothing else { continue }
-            guard let connection = slots[Int(entry.connectionSlot)],
-                connection.generation == entry.connectionGeneration, connection.phase == .connected
-            else { continue }
-            let place = connection.output.extend(by: 4)
-            writeAcknowledgement(
-                type: entry.answer.rawValue, packetIdentifier: entry.packetIdentifier, to: place)
-            markDirty(connection)
-        }
-    }
-
-    private func forward(_ batch: IngestBatch) {
-        // Retained telemetry is the broker's business even without a subscriber.
-        let version = broker.subscriptionVersion
-        for index in 0..<batch.entryCount {
-            let entry = batch.entries[index]
-            guard entry.frame != IngestBatch.Entry.noFrame else { continue }
-            let frame = UnsafeRawPointer(batch.staging.base) + Int(entry.frame)
-            guard batch.staging.outcome(at: Int(entry.frame)) == .stored else { continue }
-            let flags = frame.load(fromByteOffset: FrameLayout.flags, as: UInt8.self)
-            if flags & FrameFlags.retain == 0 {
-                if broker.counters.subscriptions == 0 { continue }
-                if entry.route != IngestBatch.Entry.noRoute, batch.routeGeneration == routes.generation {
-                    let route = routes[entry.route]
-                    if route.subscriptionVersion == version, !route.hasSubscribers { continue }
-                }
-            }
-            forward(frame, flags: flags, entry, batch, version)
-        }
-    }
-
-    private func forward(
-        _ frame: UnsafeRawPointer, flags: UInt8, _ entry: IngestBatch.Entry, _ batch: IngestBatch,
-        _ version: UInt64
-    ) {
-        let view = StagedFrameView(frame)
-        let topic = String(decoding: view.topic, as: UTF8.self)
-        if flags & FrameFlags.retain == 0 {
-            let isWanted = broker.hasSubscribers(topic: topic)
-            if entry.route != IngestBatch.Entry.noRoute, batch.routeGeneration == routes.generation,
-                TopicRule.match(view.topic)?.propertyBag.isEmpty == true
-            {
-                routes[entry.route].hasSubscribers = isWanted
-                routes[entry.route].subscriptionVersion = version
-            }
-            if !isWanted { return }
-        }
-        var properties = Properties()
-        if flags & FrameFlags.version5 != 0 {
-            // Validated when it came in.
-            properties = (try? parsePublishProperties(view.properties)) ?? Properties()
-            properties.topicAlias = nil
-        }
-        let now = clock.monotonicNanoseconds()
-        let publisher = slots.indices.contains(Int(entry.connectionSlot))
-            ? slots[Int(entry.connectionSlot)]?.session?.clientIdentifier : nil
-        let message = Message(
-            topic: topic, payload: Array(view.payload),
-            qos: QoS(rawValue: flags & FrameFlags.qosMask) ?? .atMostOnce, retain: flags & FrameFlags.retain != 0,
-            properties: properties, publisher: publisher,
-            expiresAt: properties.messageExpiryInterval.map { now + UInt64($0) * 1_000_000_000 })
-        broker.publish(message, now: now, actions: &actions)
-        perform()
     }
 
     // MARK: Output
@@ -436,7 +220,7 @@ final class BrokerLoop: @unchecked Sendable {
         }
     }
 
-    private func flushAll() {
+    func flushAll() {
         isFlushScheduled = false
         guard !dirty.isEmpty else { return }
         let due = dirty
@@ -469,12 +253,14 @@ final class BrokerLoop: @unchecked Sendable {
         if isWritable, connection.isReadHeld, !isPaused { resumeReading() }
     }
 
-    private func resumeReading() {
+    func resumeReading() {
         isPaused = false
         let held = heldReads
         heldReads.removeAll(keepingCapacity: true)
         for connection in held {
             connection.isReadHeld = false
+            // It was the hub that did not read: the peer's silence begins now.
+            connection.lastReadNanoseconds = clock.monotonicNanoseconds()
             connection.transport?.resumeReading()
         }
     }

@@ -79,7 +79,8 @@ extension Connection {
         let device = loop.routes[index].device
         var message = StagedMessage(
             device: device, client: view.qos == .exactlyOnce ? clientNumber() : 0,
-            packetIdentifier: view.qos == .exactlyOnce ? view.packetIdentifier : 0, flags: flags, topic: topic,
+            packetIdentifier: view.qos == .exactlyOnce ? view.packetIdentifier : 0, flags: flags,
+            topic: topic,
             properties: properties, payload: payload)
         if view.userPropertyCount > 0, let range = view.userProperty(named: "message-id", in: body) {
             let offset = view.properties.lowerBound
@@ -144,7 +145,8 @@ extension Connection {
         packet.duplicate = view.isDuplicate
         packet.retain = view.isRetained
         packet.packetIdentifier = view.qos == .atMostOnce ? nil : view.packetIdentifier
-        packet.properties = try parsePublishProperties(UnsafeRawBufferPointer(rebasing: body[view.properties]))
+        packet.properties = try parsePublishProperties(
+            UnsafeRawBufferPointer(rebasing: body[view.properties]))
         packet.properties.topicAlias = nil
         loop.brokerReceive(.publish(packet), from: self, now: now)
     }

@@ -30,7 +30,9 @@ final class Connection {
     /// Index in the loop's table, and how often it was used before.
     let slot: UInt32
     let generation: UInt32
-    unowned let loop: BrokerLoop
+    /// Unsafe on purpose, as it is read several times a message: the loop is held by the pipeline and by the
+    /// transport's handler, so it outlives every connection.
+    unowned(unsafe) let loop: BrokerLoop
     weak var transport: (any ConnectionTransport)?
 
     var phase = Phase.awaitingConnect
@@ -221,7 +223,8 @@ final class Connection {
             at += 8
         }
         while at < count {
-            if left.load(fromByteOffset: at, as: UInt8.self) != base.load(fromByteOffset: at, as: UInt8.self) {
+            if left.load(fromByteOffset: at, as: UInt8.self) != base.load(fromByteOffset: at, as: UInt8.self)
+            {
                 return false
             }
             at += 1

@@ -98,7 +98,9 @@ struct HTTPService: Sendable {
         guard pipeline.queue.deviceSummary(id) != nil else {
             throw HTTPError(.notFound, message: "no device \"\(id.text)\" has sent anything")
         }
-        let found = try await Self.blocking { try pipeline.queue.records(device: id, from: from, limit: limit) }
+        let found = try await Self.blocking {
+            try pipeline.queue.records(device: id, from: from, limit: limit)
+        }
         return Self.lines(found.map { RecordJSON.bytes($0) })
     }
 
@@ -112,7 +114,9 @@ struct HTTPService: Sendable {
     /// Rows of complete windows, oldest first; a reader goes on with `since=` the last `windowEnd` it got.
     private func results(_ request: Request, _ context: BasicRequestContext) async throws -> Response {
         let name = try context.parameters.require("name")
-        guard name == "minute" else { throw HTTPError(.notFound, message: "no query \"\(name)\"; there is: minute") }
+        guard name == "minute" else {
+            throw HTTPError(.notFound, message: "no query \"\(name)\"; there is: minute")
+        }
         var since: EventTime?
         if let text = request.uri.queryParameters["since"] {
             guard let parsed = EventTime.parse(String(text)) else {

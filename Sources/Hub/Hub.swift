@@ -4,7 +4,6 @@ import Logging
 import NIOCore
 package import Platform
 import ServiceLifecycle
-import ServiceLifecycle
 import Telemetry
 
 /// A running hub: listeners, queue, query and sinks over one data directory.
@@ -27,7 +26,8 @@ package final class Hub: Sendable {
         _ configuration: HubConfiguration, files: any FileStore = PosixFileStore(),
         clock: any HubClock = SystemClock(), log: @escaping @Sendable (String) -> Void
     ) async throws -> Hub {
-        let directory = try DataDirectory.open(configuration.dataDirectory, files: files, createIfMissing: true)
+        let directory = try DataDirectory.open(
+            configuration.dataDirectory, files: files, createIfMissing: true)
         let started = clock.monotonicNanoseconds()
         let pipeline: Pipeline
         do {
@@ -44,7 +44,8 @@ package final class Hub: Sendable {
                 startedNanoseconds: started, now: { clock.monotonicNanoseconds() })
             let (group, task, address) = try await serve(service, on: configuration.http)
             return Hub(
-                pipeline: pipeline, directory: directory, http: group, httpTask: task, started: started, clock: clock,
+                pipeline: pipeline, directory: directory, http: group, httpTask: task, started: started,
+                clock: clock,
                 mqttAddress: pipeline.mqttAddress, httpAddress: address)
         } catch {
             await pipeline.stop()
@@ -55,7 +56,8 @@ package final class Hub: Sendable {
 
     private init(
         pipeline: Pipeline, directory: DataDirectory, http: ServiceGroup,
-        httpTask: Task<Void, any Error>, started: UInt64, clock: any HubClock, mqttAddress: HostPort, httpAddress: HostPort
+        httpTask: Task<Void, any Error>, started: UInt64, clock: any HubClock, mqttAddress: HostPort,
+        httpAddress: HostPort
     ) {
         self.pipeline = pipeline
         self.directory = directory
@@ -68,7 +70,8 @@ package final class Hub: Sendable {
     }
 
     package var status: HubStatus {
-        HubStatus(pipeline, uptimeSeconds: Int((clock.monotonicNanoseconds() - startedNanoseconds) / 1_000_000_000))
+        HubStatus(
+            pipeline, uptimeSeconds: Int((clock.monotonicNanoseconds() - startedNanoseconds) / 1_000_000_000))
     }
 
     /// Drains and closes; afterwards another process may open the data directory.

@@ -22,7 +22,9 @@ package enum HubConfigurationFile {
     private static let queueKeys = ["segment_bytes"]
 
     /// - Throws: `Problems` with `file:line:column` and what to do, or `FileError` when it cannot be read.
-    package static func read(_ path: String, files: any FileStore = PosixFileStore()) throws -> HubConfiguration {
+    package static func read(_ path: String, files: any FileStore = PosixFileStore()) throws
+        -> HubConfiguration
+    {
         let text = String(decoding: try files.contents(of: path), as: UTF8.self)
         return try parse(text, path: path)
     }

@@ -2,7 +2,8 @@ extension HubStatus {
     /// The counters in Prometheus' text format 0.0.4.
     var prometheusText: String {
         var text = ""
-        func metric(_ name: String, _ kind: String, _ help: String, _ samples: [(labels: String, value: Int)]) {
+        func metric(_ name: String, _ kind: String, _ help: String, _ samples: [(labels: String, value: Int)])
+        {
             text += "# HELP \(name) \(help)\n# TYPE \(name) \(kind)\n"
             for sample in samples { text += "\(name)\(sample.labels) \(sample.value)\n" }
         }
@@ -11,17 +12,22 @@ extension HubStatus {
         }
         metric("headend_ingest_received_total", "counter", "Telemetry publishes taken in.", [("", received)])
         metric("headend_queue_stored_total", "counter", "Records stored in device queues.", [("", stored)])
-        metric("headend_queue_duplicate_total", "counter", "Publishes caught by their message id.", [("", duplicate)])
+        metric(
+            "headend_queue_duplicate_total", "counter", "Publishes caught by their message id.",
+            [("", duplicate)])
         metric("headend_ingest_rejected_total", "counter", "Publishes refused, by reason.", reasons(rejected))
         metric(
-            "headend_queue_quarantined_total", "counter", "Publishes set aside, by reason.", reasons(quarantined))
+            "headend_queue_quarantined_total", "counter", "Publishes set aside, by reason.",
+            reasons(quarantined))
         metric("headend_queue_commits_total", "counter", "Group commits synced to disk.", [("", commits)])
-        metric("headend_queue_durable_bytes", "gauge", "Length of the durable log.", [("", Int(durableBytes))])
+        metric(
+            "headend_queue_durable_bytes", "gauge", "Length of the durable log.", [("", Int(durableBytes))])
         metric("headend_queue_devices", "gauge", "Devices that have a queue.", [("", devices)])
         metric("headend_mqtt_connections", "gauge", "Open connections.", [("", connections)])
         metric("headend_mqtt_subscriptions", "gauge", "Subscriptions held.", [("", subscriptions)])
         metric(
-            "headend_mqtt_refused_total", "counter", "Connections ended for what the peer sent, by reason code.",
+            "headend_mqtt_refused_total", "counter",
+            "Connections ended for what the peer sent, by reason code.",
             reasons(refusals))
         metric("headend_query_rows_total", "counter", "Result rows of closed windows.", [("", windowsClosed)])
         metric("headend_query_late_total", "counter", "Readings outside the time policy.", [("", late)])

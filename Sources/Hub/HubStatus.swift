@@ -37,7 +37,8 @@ package struct HubStatus: Sendable {
         stored = Int(queue.stored)
         duplicate = Int(queue.duplicates)
         received =
-            stored + duplicate + rejected.reduce(0) { $0 + $1.count } + quarantined.reduce(0) { $0 + $1.count }
+            stored + duplicate + rejected.reduce(0) { $0 + $1.count }
+            + quarantined.reduce(0) { $0 + $1.count }
         devices = pipeline.queue.deviceCount
         connections = pipeline.counters.connections.load(ordering: .relaxed)
         self.uptimeSeconds = uptimeSeconds

@@ -49,7 +49,8 @@ final class IngestBatch: @unchecked Sendable {
 
     private func grow() {
         let larger = UnsafeMutableBufferPointer<Entry>.allocate(capacity: entries.count * 2)
-        _ = larger.moveInitialize(fromContentsOf: UnsafeMutableBufferPointer(rebasing: entries[..<entryCount]))
+        _ = larger.moveInitialize(
+            fromContentsOf: UnsafeMutableBufferPointer(rebasing: entries[..<entryCount]))
         entries.deallocate()
         entries = larger
     }

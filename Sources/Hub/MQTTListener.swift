@@ -27,7 +27,8 @@ final class MQTTListener: Sendable {
             )
             .childChannelOption(.maxMessagesPerRead, value: 4)
             .childChannelOption(
-                .writeBufferWaterMark, value: ChannelOptions.Types.WriteBufferWaterMark(low: 256 << 10, high: 1 << 20)
+                .writeBufferWaterMark,
+                value: ChannelOptions.Types.WriteBufferWaterMark(low: 256 << 10, high: 1 << 20)
             )
             .childChannelInitializer { channel in
                 channel.eventLoop.makeCompletedFuture {
@@ -56,7 +57,8 @@ extension HubError {
         let text: String
         if let failure = error as? IOError {
             switch failure.errnoCode {
-            case 98, 48: text = "the port is in use; stop what uses it or choose another with --\(name) HOST:PORT"
+            case 98, 48:
+                text = "the port is in use; stop what uses it or choose another with --\(name) HOST:PORT"
             case 13, 1: text = "not allowed; ports below 1024 need root"
             case 99, 49: text = "not an address of this machine"
             default: text = failure.description

@@ -61,7 +61,9 @@ package struct PayloadScan {
             }
             guard raw.count <= messageIDBytesMax else { return .unusable }
             // An empty id names nothing: as if there were none.
-            guard let base = payload.baseAddress, let start = raw.baseAddress, raw.count > 0 else { return .none }
+            guard let base = payload.baseAddress, let start = raw.baseAddress, raw.count > 0 else {
+                return .none
+            }
             let offset = start - base
             return .inPlace(offset..<(offset + raw.count))
         case .bigint(let number): return .decoded(Array(String(number).utf8))

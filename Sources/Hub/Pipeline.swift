@@ -31,7 +31,8 @@ final class Pipeline: Sendable {
 
     /// Recovers what is on disk and opens the doors, last stage first.
     static func start(
-        _ configuration: HubConfiguration, directory: DataDirectory, files: any FileStore, clock: any HubClock,
+        _ configuration: HubConfiguration, directory: DataDirectory, files: any FileStore,
+        clock: any HubClock,
         log: @escaping @Sendable (String) -> Void
     ) async throws -> Pipeline {
         let data = configuration.dataDirectory
@@ -43,7 +44,8 @@ final class Pipeline: Sendable {
         let storage = StorageThread(queue: queue, clock: clock)
         let group = MultiThreadedEventLoopGroup(numberOfThreads: 1)
         let loop = BrokerLoop(
-            eventLoop: group.next(), queue: queue, storage: storage, clock: clock, limits: configuration.limits,
+            eventLoop: group.next(), queue: queue, storage: storage, clock: clock,
+            limits: configuration.limits,
             counters: counters, seed: UInt64.random(in: .min ... .max))
         // The query goes on where its checkpoint stands and hands rows to the sinks.
         let minute = QueryRunner(queue: queue, storage: storage, clock: clock)
@@ -57,7 +59,8 @@ final class Pipeline: Sendable {
             files: files
         ) { outbox in
             var sinks: [any ResultDelivery] = [
-                try FileDelivery(root: data + "/results", directory: data + "/query/minute", log: outbox, files: files),
+                try FileDelivery(
+                    root: data + "/results", directory: data + "/query/minute", log: outbox, files: files),
                 try TopicDelivery(directory: data + "/query/minute", log: outbox, loop: loop, files: files),
             ]
             if let downstream {
@@ -66,14 +69,15 @@ final class Pipeline: Sendable {
             }
             return sinks
         }
-        let segments = SegmentThread(queue: queue)
+        let segments = SegmentThread(
+            queue: queue, segmentBytes: configuration.queueLimits.segmentBytes)
         let threads = [
             NamedThread("headend-storage") {
                 storage.run(
                     onDurable: { batches in loop.eventLoop.execute { loop.complete(batches) } },
                     onAdvance: {
                         minute.wake()
-                        segments.wake()
+                        segments.wake(durableEnd: queue.durableEnd)
                     })
             },
             NamedThread("headend-query") { minute.run(job) },
@@ -100,7 +104,8 @@ final class Pipeline: Sendable {
     }
 
     private init(
-        queue: DeviceQueue, counters: HubCounters, storage: StorageThread, minute: QueryRunner, loop: BrokerLoop,
+        queue: DeviceQueue, counters: HubCounters, storage: StorageThread, minute: QueryRunner,
+        loop: BrokerLoop,
         group: MultiThreadedEventLoopGroup, listener: MQTTListener, segments: SegmentThread,
         downstream: DownstreamDelivery?, threads: [NamedThread], ticker: RepeatedTask, job: QueryJob
     ) {

@@ -113,7 +113,8 @@ final class QueryJob: @unchecked Sendable {
 
     func status(sinks: [SinkStatus]) -> QueryRunner.Status {
         QueryRunner.Status(
-            counters: engine.counters, consumed: reader.position, completeThrough: markedThrough, sinks: sinks,
+            counters: engine.counters, consumed: reader.position, completeThrough: markedThrough,
+            sinks: sinks,
             failure: nil, recentRows: recentRows.suffix(100))
     }
 }

@@ -14,7 +14,9 @@ package enum RecordJSON {
             Column("eventTime", .time(record.eventTime)),
             Column("topic", .text(record.topic)),
         ]
-        if let reason = record.quarantineReason { columns.append(Column("reason", .text(reason.description))) }
+        if let reason = record.quarantineReason {
+            columns.append(Column("reason", .text(reason.description)))
+        }
         Column.appendJSON(columns, to: &bytes)
         bytes.removeLast()
         let isJSON = record.payload.withUnsafeBytes { JSONFieldScanner.forEachTopLevelField($0) { _, _ in } }
@@ -48,7 +50,8 @@ package enum RecordJSON {
                 }
                 switch value {
                 case .text(let raw, let hasEscapes):
-                    texts[key] = String(decoding: hasEscapes ? JSONString.decode(raw) : Array(raw), as: UTF8.self)
+                    texts[key] = String(
+                        decoding: hasEscapes ? JSONString.decode(raw) : Array(raw), as: UTF8.self)
                 case .bigint(let number) where key == "sequence": sequence = UInt64(clamping: number)
                 default: break
                 }

@@ -23,7 +23,9 @@ package struct ResultFiles: Sendable {
             for hour in try files.list(root + "/" + date) where hour.hasPrefix("hour=") {
                 let folder = root + "/" + date + "/" + hour
                 for name in try files.list(folder) {
-                    guard let end = Self.windowEnd(ofFile: name), since.map({ $0 < end }) ?? true else { continue }
+                    guard let end = Self.windowEnd(ofFile: name), since.map({ $0 < end }) ?? true else {
+                        continue
+                    }
                     if rows.count >= limit { return rows }
                     let bytes = try files.contents(of: folder + "/" + name)
                     rows.append(contentsOf: bytes.split(separator: 0x0A).map(Array.init))
@@ -52,6 +54,7 @@ package struct ResultFiles: Sendable {
         func part(_ range: Range<Int>) -> String { String(decoding: text[range], as: UTF8.self) }
         let fraction = text.count > 16 ? part(15..<(text.count - 1)) : ""
         return EventTime.parse(
-            "\(part(0..<4))-\(part(4..<6))-\(part(6..<8))T\(part(9..<11)):\(part(11..<13)):\(part(13..<15))\(fraction)Z")
+            "\(part(0..<4))-\(part(4..<6))-\(part(6..<8))T\(part(9..<11)):\(part(11..<13)):\(part(13..<15))\(fraction)Z"
+        )
     }
 }

@@ -9,7 +9,8 @@ package struct Route {
     var subscriptionVersion: UInt64
 
     package init(
-        device: UInt32, deviceName: Range<Int>, hasSubscribers: Bool = false, subscriptionVersion: UInt64 = .max
+        device: UInt32, deviceName: Range<Int>, hasSubscribers: Bool = false,
+        subscriptionVersion: UInt64 = .max
     ) {
         self.device = device
         self.deviceName = deviceName

@@ -1,5 +1,7 @@
+import Atomics
 import DeviceQueue
 import Platform
+import Telemetry
 
 /// Prepares the next log segment while the current one fills: writing zeros ahead makes every later sync two to
 /// three times faster, and must not hold up the storage thread.
@@ -10,9 +12,12 @@ final class SegmentThread: Sendable {
     }
 
     private let mailbox: Monitor<Mailbox>
+    private let segmentBytes: UInt64
+    private let lastSegment = ManagedAtomic<UInt64>(.max)
     private let thread: NamedThread
 
-    init(queue: DeviceQueue) {
+    init(queue: DeviceQueue, segmentBytes: Int) {
+        self.segmentBytes = UInt64(segmentBytes)
         let mailbox = Monitor(Mailbox())
         self.mailbox = mailbox
         thread = NamedThread("headend-segments") {
@@ -30,7 +35,13 @@ final class SegmentThread: Sendable {
         }
     }
 
-    func wake() { mailbox.update { $0.hasNews = true } }
+    /// The log has grown; only a new segment is news.
+    func wake(durableEnd end: QueueOffset) {
+        let segment = end.bytes / segmentBytes
+        if lastSegment.exchange(segment, ordering: .relaxed) != segment {
+            mailbox.update { $0.hasNews = true }
+        }
+    }
 
     func stop() {
         mailbox.update { $0.isStopping = true }

@@ -59,7 +59,8 @@ final class TopicDelivery: ResultDelivery {
         while at < end {
             let entries = try log.read(from: at, limit: 10_000)
             guard let last = entries.last else { break }
-            for entry in entries where entry.kind == .row && entry.position < end && !entry.output.hasPrefix("_") {
+            for entry in entries
+            where entry.kind == .row && entry.position < end && !entry.output.hasPrefix("_") {
                 newest[entry.topic] = Self.message(entry)
             }
             at = last.nextPosition
@@ -87,7 +88,8 @@ final class TopicDelivery: ResultDelivery {
             failure = String(describing: error)
         }
         return SinkStatus(
-            name: "topics", offered: delivered, delivered: delivered, outbox: 0, diverted: 0, position: position,
+            name: "topics", offered: delivered, delivered: delivered, outbox: 0, diverted: 0,
+            position: position,
             failure: failure)
     }
 
@@ -147,7 +149,8 @@ final class DownstreamDelivery: ResultDelivery, @unchecked Sendable {
         let counters = sink.counters
         return SinkStatus(
             name: "downstream", offered: Int(counters.offered), delivered: Int(counters.delivered),
-            outbox: Int(counters.outbox), diverted: 0, position: counters.savedPosition, failure: counters.failure)
+            outbox: Int(counters.outbox), diverted: 0, position: counters.savedPosition,
+            failure: counters.failure)
     }
 
     func stop() {

@@ -92,12 +92,18 @@ final class StorageThread: Sendable {
                     return $0.isStopping
                 }
                 if isStopping { throw error }
-                mailbox.wait(timeoutNanoseconds: 500_000_000) { $0.isStopping } then: { _ in }
+                mailbox.wait(timeoutNanoseconds: 500_000_000) {
+                    $0.isStopping
+                } then: { _ in
+                }
             }
         }
     }
 
     private func waitForStop() {
-        mailbox.wait { $0.isStopping } then: { _ in }
+        mailbox.wait {
+            $0.isStopping
+        } then: { _ in
+        }
     }
 }

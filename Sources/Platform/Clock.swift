@@ -1,7 +1,7 @@
 #if canImport(Glibc)
-import Glibc
+    import Glibc
 #elseif canImport(Darwin)
-import Darwin
+    import Darwin
 #endif
 
 /// The only door to time. Wall time is in 100 ns ticks since the epoch (see `Telemetry.EventTime`).

@@ -1,10 +1,11 @@
-#if canImport(Glibc)
-import Glibc
-#elseif canImport(Darwin)
-import Darwin
-#endif
 import CPlatform
 import Synchronization
+
+#if canImport(Glibc)
+    import Glibc
+#elseif canImport(Darwin)
+    import Darwin
+#endif
 
 /// A thread with a name, for the blocking work that must stay off the cooperative pool: disk syncs, the query,
 /// C libraries. The body runs once; `join()` waits for it.
@@ -59,13 +60,13 @@ package final class Monitor<State>: @unchecked Sendable {
         self.state = state
         pthread_mutex_init(mutex, nil)
         #if canImport(Glibc)
-        var attributes = pthread_condattr_t()
-        pthread_condattr_init(&attributes)
-        pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC)
-        pthread_cond_init(condition, &attributes)
-        pthread_condattr_destroy(&attributes)
+            var attributes = pthread_condattr_t()
+            pthread_condattr_init(&attributes)
+            pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC)
+            pthread_cond_init(condition, &attributes)
+            pthread_condattr_destroy(&attributes)
         #else
-        pthread_cond_init(condition, nil)
+            pthread_cond_init(condition, nil)
         #endif
     }
 
@@ -105,9 +106,9 @@ package final class Monitor<State>: @unchecked Sendable {
         if let timeoutNanoseconds {
             var deadline = timespec()
             #if canImport(Glibc)
-            clock_gettime(CLOCK_MONOTONIC, &deadline)
+                clock_gettime(CLOCK_MONOTONIC, &deadline)
             #else
-            clock_gettime(CLOCK_REALTIME, &deadline)
+                clock_gettime(CLOCK_REALTIME, &deadline)
             #endif
             let total = UInt64(deadline.tv_nsec) + timeoutNanoseconds % 1_000_000_000
             deadline.tv_sec += Int(timeoutNanoseconds / 1_000_000_000 + total / 1_000_000_000)

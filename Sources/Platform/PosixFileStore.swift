@@ -1,7 +1,7 @@
 #if canImport(Glibc)
-import Glibc
+    import Glibc
 #elseif canImport(Darwin)
-import Darwin
+    import Darwin
 #endif
 
 /// The machine's own file system.
@@ -43,9 +43,9 @@ package struct PosixFileStore: FileStore {
     package func open(_ path: String, writable: Bool) throws(FileError) -> any StoredFile {
         let flags = writable ? O_RDWR | O_CREAT | O_CLOEXEC : O_RDONLY | O_CLOEXEC
         #if canImport(Glibc)
-        let descriptor = Glibc.open(path, flags, 0o644)
+            let descriptor = Glibc.open(path, flags, 0o644)
         #else
-        let descriptor = Darwin.open(path, flags, 0o644)
+            let descriptor = Darwin.open(path, flags, 0o644)
         #endif
         if descriptor < 0 { throw FileError.last("open", path) }
         return PosixFile(descriptor: descriptor, path: path)
@@ -55,9 +55,9 @@ package struct PosixFileStore: FileStore {
 
     package func rename(_ path: String, to newPath: String) throws(FileError) {
         #if canImport(Glibc)
-        let result = Glibc.rename(path, newPath)
+            let result = Glibc.rename(path, newPath)
         #else
-        let result = Darwin.rename(path, newPath)
+            let result = Darwin.rename(path, newPath)
         #endif
         if result != 0 { throw FileError.last("rename", path) }
     }
@@ -68,9 +68,9 @@ package struct PosixFileStore: FileStore {
 
     package func synchronizeDirectory(_ path: String) throws(FileError) {
         #if canImport(Glibc)
-        let descriptor = Glibc.open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
+            let descriptor = Glibc.open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
         #else
-        let descriptor = Darwin.open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
+            let descriptor = Darwin.open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
         #endif
         if descriptor < 0 { throw FileError.last("open", path) }
         defer { close(descriptor) }
@@ -139,9 +139,9 @@ private final class PosixFile: StoredFile, @unchecked Sendable {
 
     func synchronize() throws(FileError) {
         #if canImport(Glibc)
-        let result = fdatasync(descriptor)
+            let result = fdatasync(descriptor)
         #else
-        let result = fsync(descriptor)
+            let result = fsync(descriptor)
         #endif
         if result != 0 { throw FileError.last("sync", path) }
     }
@@ -160,9 +160,9 @@ private final class PosixFile: StoredFile, @unchecked Sendable {
         guard !isClosed else { return }
         isClosed = true
         #if canImport(Glibc)
-        _ = Glibc.close(descriptor)
+            _ = Glibc.close(descriptor)
         #else
-        _ = Darwin.close(descriptor)
+            _ = Darwin.close(descriptor)
         #endif
     }
 }
@@ -179,6 +179,7 @@ extension FileError {
             default: .failed
             }
         return FileError(
-            kind: kind, operation: operation, path: path, code: code, message: String(cString: strerror(code)))
+            kind: kind, operation: operation, path: path, code: code, message: String(cString: strerror(code))
+        )
     }
 }

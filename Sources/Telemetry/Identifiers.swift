@@ -16,7 +16,9 @@ package struct QueueOffset: Hashable, Comparable, Sendable, CustomStringConverti
 
     @inlinable package init(_ bytes: UInt64) { self.bytes = bytes }
 
-    @inlinable package static func < (left: QueueOffset, right: QueueOffset) -> Bool { left.bytes < right.bytes }
+    @inlinable package static func < (left: QueueOffset, right: QueueOffset) -> Bool {
+        left.bytes < right.bytes
+    }
 
     package var description: String { String(bytes) }
 }

@@ -1,7 +1,7 @@
 #if canImport(Glibc)
-import Glibc
+    import Glibc
 #elseif canImport(Darwin)
-import Darwin
+    import Darwin
 #endif
 
 extension JSONFieldScanner {
@@ -48,7 +48,8 @@ extension JSONFieldScanner {
         // Both factors are exact doubles, so one rounding gives the nearest (Clinger's fast path).
         if digits <= 19, mantissa < 1 << 53, exponent >= -22, exponent <= 22 {
             let whole = Double(mantissa)
-            let value = exponent < 0 ? whole / Self.powersOfTen[-exponent] : whole * Self.powersOfTen[exponent]
+            let value =
+                exponent < 0 ? whole / Self.powersOfTen[-exponent] : whole * Self.powersOfTen[exponent]
             return .float(negative ? -value : value)
         }
         return slowNumber(from: begin)

@@ -34,7 +34,9 @@ package enum JSONString {
 
     private static func unit(_ raw: UnsafeRawBufferPointer, _ from: Int) -> UInt16 {
         var value: UInt16 = 0
-        for index in from..<min(from + 4, raw.count) { value = value << 4 | UInt16(hexDigit(raw[index]) ?? 0) }
+        for index in from..<min(from + 4, raw.count) {
+            value = value << 4 | UInt16(hexDigit(raw[index]) ?? 0)
+        }
         return value
     }
 

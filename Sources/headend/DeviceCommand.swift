@@ -7,7 +7,8 @@ struct DeviceCommand: AsyncParsableCommand {
 
     struct List: AsyncParsableCommand {
         static let configuration = CommandConfiguration(
-            abstract: "One line a device.", discussion: "Example: headend device list --http http://127.0.0.1:8080")
+            abstract: "One line a device.",
+            discussion: "Example: headend device list --http http://127.0.0.1:8080")
 
         @OptionGroup var source: SourceOptions
         @Flag(help: "One JSON object a line.") var json = false

@@ -1,7 +1,7 @@
 #if canImport(Glibc)
-import Glibc
+    import Glibc
 #elseif canImport(Darwin)
-import Darwin
+    import Darwin
 #endif
 
 /// The exit statuses that scripts may rely on.
@@ -44,9 +44,9 @@ enum Console {
             while done < bytes.count {
                 guard let base = bytes.baseAddress else { return }
                 #if canImport(Glibc)
-                let count = Glibc.write(descriptor, base + done, bytes.count - done)
+                    let count = Glibc.write(descriptor, base + done, bytes.count - done)
                 #else
-                let count = Darwin.write(descriptor, base + done, bytes.count - done)
+                    let count = Darwin.write(descriptor, base + done, bytes.count - done)
                 #endif
                 if count < 0 {
                     if errno == EINTR { continue }

@@ -38,7 +38,9 @@ struct LiveView: Sendable {
             + "  duplicates caught \(status.duplicate)  windows closed \(status.windowsClosed)  late \(status.late)"
     }
 
-    private static func panel(_ status: HubStatus, _ previous: HubStatus, _ fleet: FleetStatistics) -> [String] {
+    private static func panel(_ status: HubStatus, _ previous: HubStatus, _ fleet: FleetStatistics)
+        -> [String]
+    {
         var lines = [
             "",
             "  \(clock(status.uptimeSeconds))   devices \(status.devices)   connected \(fleet.connected)"

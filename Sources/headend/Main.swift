@@ -1,9 +1,10 @@
 import ArgumentParser
 import MosquittoClient
+
 #if canImport(Glibc)
-import Glibc
+    import Glibc
 #elseif canImport(Darwin)
-import Darwin
+    import Darwin
 #endif
 
 /// The entry point: parses the command line and turns every error into one line and an exit status.
@@ -23,6 +24,8 @@ enum Main {
         } catch let failure as Failure {
             Console.error(failure.message)
             exit(failure.status.rawValue)
+        } catch let status as ExitCode {
+            exit(status.rawValue)
         } catch {
             let code = Headend.exitCode(for: error)
             if code == .success {
@@ -51,7 +54,8 @@ struct Headend: AsyncParsableCommand {
             """,
         version: "headend 0.1.0",
         subcommands: [
-            RunCommand.self, ServeCommand.self, SimulateCommand.self, SubscribeCommand.self, VerifyCommand.self,
+            RunCommand.self, ServeCommand.self, SimulateCommand.self, SubscribeCommand.self,
+            VerifyCommand.self,
             QueueCommand.self, DeviceCommand.self,
         ])
 }

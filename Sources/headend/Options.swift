@@ -10,7 +10,8 @@ struct DurationArgument: ExpressibleByArgument, Sendable {
     init?(argument: String) {
         let units: [(String, Double)] = [("ms", 1e6), ("s", 1e9), ("m", 6e10), ("h", 3.6e12), ("d", 8.64e13)]
         for (suffix, scale) in units where argument.hasSuffix(suffix) {
-            guard let number = Double(argument.dropLast(suffix.count)), number > 0, number * scale < 9e18 else { continue }
+            guard let number = Double(argument.dropLast(suffix.count)), number > 0, number * scale < 9e18
+            else { continue }
             nanoseconds = UInt64(number * scale)
             return
         }
@@ -50,12 +51,22 @@ struct HubOptions: ParsableArguments {
         help: "Forward result rows to another broker: mqtt://[user:pass@]host[:port][/prefix].")
     var downstream: BrokerArgument?
 
-    @Option(name: .long, help: ArgumentHelp("A YAML file with the same settings; options win.", valueName: "file"))
+    @Option(
+        name: .long, help: ArgumentHelp("A YAML file with the same settings; options win.", valueName: "file")
+    )
     var config: String?
 
     func configuration() throws -> HubConfiguration {
         var configuration = HubConfiguration()
-        if let config { configuration = try HubConfigurationFile.read(config) }
+        if let config {
+            do {
+                configuration = try HubConfigurationFile.read(config)
+            } catch let problems as HubConfigurationFile.Problems {
+                throw Failure.input(problems.description)
+            } catch {
+                throw Failure.environment(error)
+            }
+        }
         if let data { configuration.dataDirectory = data }
         if let mqtt { configuration.mqtt = mqtt }
         if let http { configuration.http = http }

@@ -27,7 +27,9 @@ struct QueueCommand: AsyncParsableCommand {
                 let page = try await hub.devices(after: after, limit: 1_000)
                 for device in page {
                     Console.line(
-                        json ? device.json() : "\(device.id)  \(device.records)  \(device.lastArrivalTime ?? "-")")
+                        json
+                            ? device.json()
+                            : "\(device.id)  \(device.records)  \(device.lastArrivalTime ?? "-")")
                 }
                 guard let last = page.last, page.count == 1_000 else { return }
                 after = last.id
@@ -86,7 +88,9 @@ struct QueueCommand: AsyncParsableCommand {
         @Flag(help: "One JSON object a line.") var json = false
 
         func validate() throws {
-            if follow, source.http == nil { throw ValidationError("--follow needs a running hub: --http URL") }
+            if follow, source.http == nil {
+                throw ValidationError("--follow needs a running hub: --http URL")
+            }
             if lines < 0 { throw ValidationError("--lines must not be negative") }
         }
 
@@ -156,11 +160,16 @@ enum RecordLine {
 
     static func text(_ json: [UInt8], json asJSON: Bool) -> String {
         let whole = String(decoding: json, as: UTF8.self)
-        guard !asJSON, let parts = try? JSONDecoder().decode(Parts.self, from: Data(json)) else { return whole }
-        let payload = whole.range(of: #""payload":"#).map { String(whole[$0.upperBound...].dropLast()) }
-            ?? whole.range(of: #""payloadBase64":"#).map { "base64 " + whole[$0.upperBound...].dropLast() } ?? ""
+        guard !asJSON, let parts = try? JSONDecoder().decode(Parts.self, from: Data(json)) else {
+            return whole
+        }
+        let payload =
+            whole.range(of: #""payload":"#).map { String(whole[$0.upperBound...].dropLast()) }
+            ?? whole.range(of: #""payloadBase64":"#).map { "base64 " + whole[$0.upperBound...].dropLast() }
+            ?? ""
         let reason = parts.reason.map { " [\($0)]" } ?? ""
-        return "\(parts.device) \(parts.sequence) \(parts.eventTime) \(parts.messageId ?? "-")\(reason) \(payload)"
+        return
+            "\(parts.device) \(parts.sequence) \(parts.eventTime) \(parts.messageId ?? "-")\(reason) \(payload)"
     }
 }
 

@@ -6,7 +6,7 @@ import Platform
 import Telemetry
 
 #if canImport(FoundationNetworking)
-import FoundationNetworking
+    import FoundationNetworking
 #endif
 
 /// Where data commands read from: the folder of a stopped hub or the HTTP interface of a running one.
@@ -14,7 +14,9 @@ struct SourceOptions: ParsableArguments {
     @Option(name: .long, help: ArgumentHelp("The data directory of a stopped hub.", valueName: "dir"))
     var data: String?
 
-    @Option(name: .long, help: ArgumentHelp("A running hub, for example http://127.0.0.1:8080.", valueName: "url"))
+    @Option(
+        name: .long, help: ArgumentHelp("A running hub, for example http://127.0.0.1:8080.", valueName: "url")
+    )
     var http: String?
 
     func validate() throws {
@@ -23,7 +25,8 @@ struct SourceOptions: ParsableArguments {
 
     func open() throws -> any RecordSource {
         if let http {
-            guard let url = URL(string: http), url.scheme == "http" || url.scheme == "https", url.host != nil else {
+            guard let url = URL(string: http), url.scheme == "http" || url.scheme == "https", url.host != nil
+            else {
                 throw Failure.input("--http \(http): not an http:// address")
             }
             return RunningHub(base: url)
@@ -70,7 +73,8 @@ final class StoppedHub: RecordSource {
             throw Failure(
                 status: .environment,
                 message: String(describing: error)
-                    + (String(describing: error).contains("--http") ? "" : " (for a running hub use --http URL)"))
+                    + (String(describing: error).contains("--http")
+                        ? "" : " (for a running hub use --http URL)"))
         }
         do {
             queue = try DeviceQueue.open(
@@ -84,7 +88,8 @@ final class StoppedHub: RecordSource {
 
     func devices(after: String, limit: Int) -> [DeviceLine] {
         queue.deviceSummaries(after: DeviceID(after), limit: limit).map {
-            DeviceLine(id: $0.id.text, records: $0.lastSequence, lastArrivalTime: $0.lastArrivalTime?.description)
+            DeviceLine(
+                id: $0.id.text, records: $0.lastSequence, lastArrivalTime: $0.lastArrivalTime?.description)
         }
     }
 
@@ -147,7 +152,9 @@ struct RunningHub: RecordSource {
     }
 
     func get(_ path: String, _ query: [(String, String)] = []) async throws -> Data {
-        guard var parts = URLComponents(url: base.appendingPathComponent(path), resolvingAgainstBaseURL: false) else {
+        guard
+            var parts = URLComponents(url: base.appendingPathComponent(path), resolvingAgainstBaseURL: false)
+        else {
             throw Failure.input("\(base): not an address")
         }
         if !query.isEmpty { parts.queryItems = query.map { URLQueryItem(name: $0.0, value: $0.1) } }
@@ -155,9 +162,11 @@ struct RunningHub: RecordSource {
         let data: Data
         let response: URLResponse
         do {
-            (data, response) = try await URLSession.shared.data(for: URLRequest(url: url, timeoutInterval: 30))
+            (data, response) = try await URLSession.shared.data(
+                for: URLRequest(url: url, timeoutInterval: 30))
         } catch {
-            throw Failure(status: .environment, message: "no hub answers at \(base): \(error.localizedDescription)")
+            throw Failure(
+                status: .environment, message: "no hub answers at \(base): \(error.localizedDescription)")
         }
         guard let http = response as? HTTPURLResponse, http.statusCode == 200 else {
             let text = String(decoding: data, as: UTF8.self).trimmingCharacters(in: .whitespacesAndNewlines)

@@ -62,7 +62,9 @@ struct RunCommand: AsyncParsableCommand {
     private func makeRunner(
         _ plan: FleetPlan, _ hub: Hub, _ configuration: HubConfiguration
     ) throws -> FleetRunner {
-        let host = hub.mqttAddress.host == "0.0.0.0" || hub.mqttAddress.host == "::" ? "127.0.0.1" : hub.mqttAddress.host
+        let host =
+            hub.mqttAddress.host == "0.0.0.0" || hub.mqttAddress.host == "::"
+            ? "127.0.0.1" : hub.mqttAddress.host
         let url = try MosquittoURL("mqtt://" + HostPort(host: host, port: hub.mqttAddress.port).description)
         var options = try fleetOptions.runnerOptions(hub: url)
         if options.answerKeyPath == nil, plan.answerKeyPath == nil {

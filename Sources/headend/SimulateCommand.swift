@@ -7,7 +7,9 @@ import UnixSignals
 
 /// What `simulate` and `run` have in common.
 struct FleetOptions: ParsableArguments {
-    @Option(name: .customLong("for"), help: ArgumentHelp("Stop by itself, e.g. 90s, 3m, 1h.", valueName: "duration"))
+    @Option(
+        name: .customLong("for"),
+        help: ArgumentHelp("Stop by itself, e.g. 90s, 3m, 1h.", valueName: "duration"))
     var duration: DurationArgument?
 
     @Option(help: "Same seed and same start: same bytes. (default: that of fleet.yaml, else 1)")
@@ -18,7 +20,8 @@ struct FleetOptions: ParsableArguments {
         help: ArgumentHelp("Where the truth is written. (default: that of fleet.yaml)", valueName: "file"))
     var answerKey: String?
 
-    @Option(help: ArgumentHelp("The fleet's own time at the start, ISO 8601. (default: now)", valueName: "time"))
+    @Option(
+        help: ArgumentHelp("The fleet's own time at the start, ISO 8601. (default: now)", valueName: "time"))
     var start: String?
 
     @Option(help: ArgumentHelp("1x, 60x or max. (default: that of fleet.yaml, else 1x)", valueName: "speed"))
@@ -39,7 +42,8 @@ struct FleetOptions: ParsableArguments {
         options.answerKeyPath = answerKey
         if let start {
             guard let time = EventTime.parse(start) else {
-                throw Failure.input("--start \(start): not an ISO 8601 time, for example 2026-01-01T00:00:00Z")
+                throw Failure.input(
+                    "--start \(start): not an ISO 8601 time, for example 2026-01-01T00:00:00Z")
             }
             options.start = time
         }
@@ -71,11 +75,14 @@ struct SimulateCommand: AsyncParsableCommand {
         let plan = try fleet.plan(directory)
         let runner: FleetRunner
         do {
-            runner = try FleetRunner(plan: plan, options: try fleet.runnerOptions(hub: hub.url)) { Console.note($0) }
+            runner = try FleetRunner(plan: plan, options: try fleet.runnerOptions(hub: hub.url)) {
+                Console.note($0)
+            }
         } catch {
             throw Failure.environment(error)
         }
-        Console.line("\(plan.devices.count) devices, seed \(runner.seed), start \(runner.startTime), \(hub.url)")
+        Console.line(
+            "\(plan.devices.count) devices, seed \(runner.seed), start \(runner.startTime), \(hub.url)")
         runner.start()
         await FleetEnd.wait(runner, signals)
         do {
@@ -85,7 +92,8 @@ struct SimulateCommand: AsyncParsableCommand {
             if last.unacknowledged + last.waiting > 0 {
                 throw Failure(
                     status: .environment,
-                    message: "\(last.unacknowledged + last.waiting) readings were not acknowledged before the end")
+                    message:
+                        "\(last.unacknowledged + last.waiting) readings were not acknowledged before the end")
             }
         } catch {
             throw Failure.environment(error)

@@ -82,7 +82,8 @@ private final class MessagePrinter: @unchecked Sendable {
             var bytes: [UInt8] = []
             Column.appendJSON(
                 [
-                    Column("topic", .text(topic)), Column("payload", .text(String(decoding: payload, as: UTF8.self))),
+                    Column("topic", .text(topic)),
+                    Column("payload", .text(String(decoding: payload, as: UTF8.self))),
                     Column("qos", .bigint(Int64(qos))), Column("retain", .boolean(retain)),
                 ], to: &bytes)
             Console.line(String(decoding: bytes, as: UTF8.self))

@@ -1,3 +1,4 @@
+import Foundation
 import MosquittoClient
 
 /// One subscription over libmosquitto, with callbacks on its loop's thread.
@@ -7,7 +8,8 @@ final class SubscriberSession: Sendable {
     /// - Parameter onFailure: the broker refused, or the first connection failed.
     init(
         url: MosquittoURL, filter: String,
-        onMessage: @escaping @Sendable (_ topic: String, _ payload: [UInt8], _ qos: Int, _ retain: Bool) -> Void,
+        onMessage:
+            @escaping @Sendable (_ topic: String, _ payload: [UInt8], _ qos: Int, _ retain: Bool) -> Void,
         onFailure: @escaping @Sendable (Failure) -> Void
     ) throws {
         let loop = try MosquittoLoop(name: "headend-sub")
@@ -27,7 +29,9 @@ final class SubscriberSession: Sendable {
         _ onMessage: @escaping @Sendable (String, [UInt8], Int, Bool) -> Void,
         _ onFailure: @escaping @Sendable (Failure) -> Void
     ) throws(MosquittoError) {
-        let client = try MosquittoClient(loop: loop, identifier: "", receiveMaximum: 1_000)
+        let client = try MosquittoClient(
+            loop: loop, identifier: "headend-subscribe-\(ProcessInfo.processInfo.processIdentifier)",
+            receiveMaximum: 1_000)
         if let user = url.user { try client.setCredentials(user: user, password: url.password) }
         if url.isSecure { try client.useTLS() }
         client.reconnects = true
@@ -35,7 +39,10 @@ final class SubscriberSession: Sendable {
         // The client is kept alive by its own callbacks until the loop stops.
         client.onConnect = { reason, _ in
             guard reason == 0 else {
-                onFailure(Failure(status: .environment, message: "\(url): the broker refused the connection (\(reason))"))
+                onFailure(
+                    Failure(
+                        status: .environment, message: "\(url): the broker refused the connection (\(reason))"
+                    ))
                 return
             }
             hasConnected = true

@@ -20,7 +20,8 @@ struct VerifyCommand: AsyncParsableCommand {
     @Option(
         name: .customLong("answer-key"),
         help: ArgumentHelp(
-            "What the fleet wrote. Without it sequences, message ids and windows are checked.", valueName: "file"))
+            "What the fleet wrote. Without it sequences, message ids and windows are checked.",
+            valueName: "file"))
     var answerKey: String?
     @OptionGroup var source: SourceOptions
     @Flag(help: "The report as one JSON object.") var json = false
@@ -30,7 +31,8 @@ struct VerifyCommand: AsyncParsableCommand {
             throw Failure(status: .environment, message: "\(answerKey): cannot be read: check --answer-key")
         }
         let report = try await Self.report(
-            answerKey: answerKey, source: try source.open(), results: (source.data ?? "headend-data") + "/results")
+            answerKey: answerKey, source: try source.open(),
+            results: (source.data ?? "headend-data") + "/results")
         Console.line(json ? String(decoding: report.json, as: UTF8.self) : report.text)
         if !report.passed { throw ExitCode(ExitStatus.failed.rawValue) }
     }
@@ -46,7 +48,9 @@ struct VerifyCommand: AsyncParsableCommand {
             do {
                 let written = try ResultFiles(root: folder, files: PosixFileStore()).newestWindowEnd()
                 let through = due(written, lastArrival: EventTime(ticks: stopped.queue.lastArrivalTicks))
-                return try verifier.verify(answerKey: answerKey, rows: .directory(folder), completeThrough: through) {
+                return try verifier.verify(
+                    answerKey: answerKey, rows: .directory(folder), completeThrough: through
+                ) {
                     each in try stopped.queue.scan { record, _ in try each(record) }
                 }
             } catch {
@@ -58,7 +62,8 @@ struct VerifyCommand: AsyncParsableCommand {
         let records = try await running.everything()
         let through = due(written, lastArrival: records.map(\.arrivalTime).max())
         do {
-            return try verifier.verify(answerKey: answerKey, rows: .lines(rows), completeThrough: through) { each in
+            return try verifier.verify(answerKey: answerKey, rows: .lines(rows), completeThrough: through) {
+                each in
                 for record in records { try each(record) }
             }
         } catch {
@@ -75,7 +80,8 @@ extension VerifyCommand {
     static func due(_ written: EventTime?, lastArrival: EventTime?) -> EventTime? {
         guard let lastArrival, lastArrival.ticks > 0 else { return written }
         let minute = EventTime.ticksPerMinute
-        let due = EventTime(ticks: (lastArrival.ticks - minute - 5 * EventTime.ticksPerSecond) / minute * minute)
+        let due = EventTime(
+            ticks: (lastArrival.ticks - minute - 5 * EventTime.ticksPerSecond) / minute * minute)
         return max(written ?? due, due)
     }
 }
@@ -139,7 +145,8 @@ extension RunningHub {
 
     private static func record(_ json: [UInt8]) throws -> TelemetryRecord {
         guard let record = RecordJSON.parse(json) else {
-            throw Failure.input("the hub sent a record that is none: \(String(decoding: json, as: UTF8.self))")
+            throw Failure.input(
+                "the hub sent a record that is none: \(String(decoding: json, as: UTF8.self))")
         }
         return record
     }

@@ -138,7 +138,7 @@ struct FleetRunnerTests {
             let runner = try FleetRunner(plan: folder.load(), options: options)
             runner.start()
             #expect(runner.waitUntilOver(timeout: .seconds(30)))
-            #expect(try runner.stop(drain: .seconds(20)).unacknowledged == 0)
+            #expect(try runner.stop(drain: .seconds(90)).unacknowledged == 0)
             let text = try String(contentsOfFile: folder.path + "/\(speed).jsonl", encoding: .utf8)
             keys.append(text.split(separator: "\n").map(String.init).sorted())
         }

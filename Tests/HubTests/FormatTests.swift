@@ -1,4 +1,5 @@
 import Hub
+import MosquittoClient
 import Telemetry
 import Testing
 
@@ -6,8 +7,10 @@ import Testing
 struct FormatTests {
     private func record(_ payload: String) -> TelemetryRecord {
         TelemetryRecord(
-            device: DeviceID("pump-01"), sequence: 7, messageID: "a\"b", arrivalTime: EventTime(ticks: 17_723_232_000_000_001),
-            eventTime: EventTime(ticks: 17_723_232_000_000_000), topic: "devices/pump-01/telemetry", properties: [],
+            device: DeviceID("pump-01"), sequence: 7, messageID: "a\"b",
+            arrivalTime: EventTime(ticks: 17_723_232_000_000_001),
+            eventTime: EventTime(ticks: 17_723_232_000_000_000), topic: "devices/pump-01/telemetry",
+            properties: [],
             payload: Array(payload.utf8), quarantineReason: nil, offset: QueueOffset(0))
     }
 
@@ -29,7 +32,9 @@ struct FormatTests {
 
     @Test("a file's name tells its window end")
     func fileNames() {
-        #expect(ResultFiles.windowEnd(ofFile: "minute-20260301T001200Z.jsonl")?.description == "2026-03-01T00:12:00Z")
+        #expect(
+            ResultFiles.windowEnd(ofFile: "minute-20260301T001200Z.jsonl")?.description
+                == "2026-03-01T00:12:00Z")
         #expect(ResultFiles.windowEnd(ofFile: "minute-20260301T001200Z.jsonl.part") == nil)
         #expect(ResultFiles.windowEnd(ofFile: "notes.jsonl") == nil)
         #expect(ResultFiles.windowEnd(ofFile: "minute-é0260301T001200Z.jsonl") == nil)
@@ -44,11 +49,13 @@ struct FormatTests {
         #expect(good.mqtt == HostPort(host: "0.0.0.0", port: 1884))
         #expect(good.downstream?.prefix == "site")
         let problems = #expect(throws: HubConfigurationFile.Problems.self) {
-            try HubConfigurationFile.parse("dta: x\nmqtt: nowhere\nqueue: { segments: 3 }\n", path: "hub.yaml")
+            try HubConfigurationFile.parse(
+                "dta: x\nmqtt: nowhere\nqueue: { segments: 3 }\n", path: "hub.yaml")
         }
         let lines = try #require(problems).lines
         #expect(lines.count == 3)
-        #expect(lines.first?.hasPrefix("hub.yaml:1:1: unknown setting \"dta\" (did you mean \"data\"?)") == true)
+        #expect(
+            lines.first?.hasPrefix("hub.yaml:1:1: unknown setting \"dta\" (did you mean \"data\"?)") == true)
         #expect(lines.last?.hasPrefix("hub.yaml:3:") == true)
     }
 

@@ -8,7 +8,8 @@ private func match(_ topic: String) -> (device: String, bag: String, fixed: Int)
         let topic = UnsafeRawBufferPointer(bytes)
         return TopicRule.match(topic).map {
             (
-                String(decoding: topic[$0.device], as: UTF8.self), String(decoding: topic[$0.propertyBag], as: UTF8.self),
+                String(decoding: topic[$0.device], as: UTF8.self),
+                String(decoding: topic[$0.propertyBag], as: UTF8.self),
                 $0.fixedBytes
             )
         }
@@ -42,8 +43,10 @@ struct IngestRuleTests {
         #expect(match("devices/pump-01/messages/events")?.device == "pump-01")
         #expect(match("devices//telemetry")?.device == "")
         for ordinary in [
-            "devices/pump-01", "devices/pump-01/telemetry/x", "devices/pump-01/telemetr", "device/pump-01/telemetry",
-            "devices/pump-01/messages/eventsx", "devices/pump-01/messages/devicebound/x", "headend/minute/a/b", "",
+            "devices/pump-01", "devices/pump-01/telemetry/x", "devices/pump-01/telemetr",
+            "device/pump-01/telemetry",
+            "devices/pump-01/messages/eventsx", "devices/pump-01/messages/devicebound/x",
+            "headend/minute/a/b", "",
             "devices/", "devices/a/b/telemetry",
         ] {
             #expect(match(ordinary) == nil, "\(ordinary)")

@@ -18,7 +18,7 @@ struct Harness {
     }
 
     /// Names sort otherwise than numbers do, so that a row order by number shows.
-    static func name(_ device: UInt32) -> DeviceID { DeviceID("device-\(997 - device)") }
+    static func name(_ device: UInt32) -> DeviceID { DeviceID("device-\(device * 29 % 11)") }
 
     mutating func run(_ step: Step) -> [ResultRow] {
         var rows: [ResultRow] = []

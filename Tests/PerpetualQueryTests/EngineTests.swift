@@ -45,7 +45,7 @@ import Testing
         let rows = harness.run([record("{\"t\":1.5,\"ts\":7}", at: noon), .flush])
         let json = String(decoding: rows[0].json(), as: UTF8.self)
         let head =
-            "{\"device\":\"device-996\",\"field\":\"t\",\"windowStart\":\"2026-03-01T11:59:00Z\","
+            "{\"device\":\"device-7\",\"field\":\"t\",\"windowStart\":\"2026-03-01T11:59:00Z\","
             + "\"windowEnd\":\"2026-03-01T12:00:00Z\",\"count\":1,\"min\":1.5,\"max\":1.5,\"avg\":1.5,"
             + "\"sum\":1.5,\"_rid\":\""
         #expect(json == head + rows[0].id.description + "\"}")
@@ -53,7 +53,7 @@ import Testing
             rows[0].id
                 == ResultID(
                     query: "minute", version: 1, output: "minute",
-                    groupKey: Array("[\"device-996\",\"t\"]".utf8), windowKind: "tumbling",
+                    groupKey: Array("[\"device-7\",\"t\"]".utf8), windowKind: "tumbling",
                     start: noon.plus(seconds: -60), end: noon, revision: 0))
     }
 
@@ -68,6 +68,17 @@ import Testing
         #expect(rows.map { $0["count"] } == [.bigint(2)])
     }
 
+    @Test("of two open windows only those before the watermark close, not the one it is on")
+    func strictCloseOfTwo() {
+        var harness = Harness()
+        _ = harness.run([
+            record("{\"t\":1}", at: noon), record("{\"t\":2}", at: noon.plus(seconds: 60)),
+        ])
+        let rows = harness.run(record("{\"t\":3}", at: noon.plus(seconds: 120)))
+        #expect(rows.map { $0["sum"] } == [.bigint(1)])
+        #expect(harness.engine.counters.openWindows == 2)
+    }
+
     @Test("a tick closes silent devices, strictly after the end")
     func tick() {
         var harness = Harness()
@@ -78,7 +89,7 @@ import Testing
         #expect(harness.engine.completeThrough == noon.plus(seconds: -60))
         #expect(harness.engine.needsTick(now: edge.adding(ticks: 1)))
         let rows = harness.run(.tick(arrival: edge.adding(ticks: 1)))
-        #expect(rows.map { $0["device"] } == [.text("device-995"), .text("device-996")])
+        #expect(rows.map { $0["device"] } == [.text("device-3"), .text("device-7")])
         #expect(harness.engine.completeThrough == noon)
         #expect(!harness.engine.needsTick(now: edge.plus(seconds: 3_600)))
     }

@@ -108,6 +108,10 @@ struct Scenario {
             #expect(cut.engine.snapshot() == before)
             #expect(cut.engine.counters == straight.engine.counters)
             #expect(cut.engine.completeThrough == straight.engine.completeThrough)
+            for minute in -2...8 {
+                let now = time("2026-03-01T11:58:00Z").plus(seconds: Double(minute) * 60 + Double(index) * 2)
+                #expect(cut.engine.needsTick(now: now) == straight.engine.needsTick(now: now))
+            }
         }
     }
 

@@ -96,6 +96,22 @@ import Testing
         #expect(store.text("d/results/_errors/_errors.jsonl").split(separator: "\n").count == 4)
     }
 
+    @Test("what is in an append file behind its committed length is cut when the sink starts")
+    func uncommittedTail() throws {
+        let store = FaultStore()
+        let log = try ResultLog.open(directory: "d/log", files: store)
+        let first = try sink(store, log)
+        try log.append(row("a", "t", minute: 1, output: "_late"), topic: "")
+        try log.commit()
+        try drain(first)
+        try first.stop()
+        let path = "d/results/_late/_late.jsonl"
+        let text = store.text(path)
+        store.damage(path) { $0 += Array("{\"half\":".utf8) }
+        _ = try sink(store, log)
+        #expect(store.text(path) == text)
+    }
+
     @Test("the cursor stays before the first row that waits, so that a release keeps it")
     func position() throws {
         let store = FaultStore()

@@ -104,6 +104,23 @@ import Testing
         #expect(try everything(log).count == 40)
     }
 
+    @Test("a torn tail is cut when the log is opened")
+    func tornTail() throws {
+        let store = FaultStore()
+        let log = try ResultLog.open(directory: "d/log", files: store)
+        try log.append(row("dev", "f", minute: 1), topic: "")
+        try log.commit()
+        let path = "d/log/00000000000000000000.results"
+        let whole = try store.contents(of: path)
+        for count in 1..<whole.count {
+            // The beginning of a copy of the file's own entry, which is valid at another position only.
+            store.damage(path) { $0 = whole + whole.dropFirst(40).prefix(count) }
+            let reopened = try ResultLog.open(directory: "d/log", files: store)
+            #expect(try store.contents(of: path) == whole)
+            #expect(reopened.rowCount == 1)
+        }
+    }
+
     @Test("cut back to any entry's position, the log grows again to the same bytes")
     func truncate() throws {
         func fill(_ log: ResultLog, from start: Int) throws {

@@ -37,8 +37,13 @@ struct JSONFieldScannerTests {
     @Test("hands out the top-level fields in order, with their types")
     func fieldsInOrder() {
         #expect(
-            fields(#" {"id":"a-1", "ts" : 1772323200000,"t":-21.5e0,"ok":true,"n":null,"o":{"x":[1,{}]},"e":"\u00e9\n\ud83d\ude00"} "#)
-                == ["id='a-1'", "ts=1772323200000", "t=-21.5", "ok=true", "n=null", #"o={"x":[1,{}]}"#, "e='é\n😀'"])
+            fields(
+                #" {"id":"a-1", "ts" : 1772323200000,"t":-21.5e0,"ok":true,"n":null,"o":{"x":[1,{}]},"e":"\u00e9\n\ud83d\ude00"} "#
+            )
+                == [
+                    "id='a-1'", "ts=1772323200000", "t=-21.5", "ok=true", "n=null", #"o={"x":[1,{}]}"#,
+                    "e='é\n😀'",
+                ])
         #expect(fields("{}") == [])
         #expect(fields("21.5") == [])
         #expect(fields("[1,2]") == [])
@@ -48,8 +53,10 @@ struct JSONFieldScannerTests {
         "keeps integers exact to the ends of 64 bits and rounds the rest like the C library",
         arguments: [
             ("0", "0"), ("-0", "0"), ("9223372036854775807", "9223372036854775807"),
-            ("-9223372036854775808", "-9223372036854775808"), ("9223372036854775808", "9.223372036854776e+18"),
-            ("0.1", "0.1"), ("1e22", "1e+22"), ("1e23", "1e+23"), ("123456789.123456789", "123456789.12345679"),
+            ("-9223372036854775808", "-9223372036854775808"),
+            ("9223372036854775808", "9.223372036854776e+18"),
+            ("0.1", "0.1"), ("1e22", "1e+22"), ("1e23", "1e+23"),
+            ("123456789.123456789", "123456789.12345679"),
             ("2.2250738585072011e-308", "2.225073858507201e-308"), ("100000000000000000000", "1e+20"),
         ])
     func numbers(text: String, expected: String) {
@@ -59,9 +66,12 @@ struct JSONFieldScannerTests {
     @Test(
         "refuses what is not JSON",
         arguments: [
-            "", " ", "{", "}", "{\"a\"}", "{\"a\":}", "{\"a\":1,}", "{a:1}", "{'a':1}", "{\"a\":01}", "{\"a\":+1}",
-            "{\"a\":1.}", "{\"a\":.5}", "{\"a\":1e}", "{\"a\":NaN}", "{\"a\":tru}", "{\"a\":1}x", "{\"a\":1}{}",
-            "[1,]", "[1 2]", "\"\u{01}\"", #"{"a":"\x"}"#, #"{"a":"\u12"}"#, #"{"a":"\ud800"}"#, #"{"a":"\udc00"}"#,
+            "", " ", "{", "}", "{\"a\"}", "{\"a\":}", "{\"a\":1,}", "{a:1}", "{'a':1}", "{\"a\":01}",
+            "{\"a\":+1}",
+            "{\"a\":1.}", "{\"a\":.5}", "{\"a\":1e}", "{\"a\":NaN}", "{\"a\":tru}", "{\"a\":1}x",
+            "{\"a\":1}{}",
+            "[1,]", "[1 2]", "\"\u{01}\"", #"{"a":"\x"}"#, #"{"a":"\u12"}"#, #"{"a":"\ud800"}"#,
+            #"{"a":"\udc00"}"#,
             "{\"a\":1e999}", "hello", "{\"a\":\"", "{\"a\":[}", "{\"a\":{\"b\":1]}", "/**/{}",
         ])
     func refusals(text: String) {
@@ -71,7 +81,8 @@ struct JSONFieldScannerTests {
     @Test("refuses bytes that are not UTF-8, overlong forms and surrogates")
     func notUTF8() {
         for bad: [UInt8] in [
-            [0xFF], [0xC0, 0x80], [0xE0, 0x80, 0x80], [0xED, 0xA0, 0x80], [0xF4, 0x90, 0x80, 0x80], [0xC3], [0x80],
+            [0xFF], [0xC0, 0x80], [0xE0, 0x80, 0x80], [0xED, 0xA0, 0x80], [0xF4, 0x90, 0x80, 0x80], [0xC3],
+            [0x80],
             [0xF0, 0x80, 0x80, 0x80],
         ] {
             let bytes = Array("{\"a\":\"".utf8) + bad + Array("\"}".utf8)
@@ -95,9 +106,11 @@ struct JSONFieldScannerTests {
         }
         let samples = [
             #"{"id":"m-1","ts":"2026-03-01T00:12:34.567Z","temperature":21.37,"unit":"C","rssi":-67}"#,
-            #"{"a":[1,2.5,{"b":null}],"c":"\u00e9\"\\","d":true,"e":-1.5E+3}"#, "[]", "{\"é\":\"😀\"}", "-12.0e-3",
+            #"{"a":[1,2.5,{"b":null}],"c":"\u00e9\"\\","d":true,"e":-1.5E+3}"#, "[]", "{\"é\":\"😀\"}",
+            "-12.0e-3",
         ]
-        let alphabet = Array("{}[]\",:0123456789.eE+-truefalsn \\u/\u{7F}".utf8) + [0xC3, 0xA9, 0xFF, 0x00, 0x0A]
+        let alphabet =
+            Array("{}[]\",:0123456789.eE+-truefalsn \\u/\u{7F}".utf8) + [0xC3, 0xA9, 0xFF, 0x00, 0x0A]
         var disagreements: [String] = []
         for _ in 0..<4_000 {
             var bytes = Array(samples[next(samples.count)].utf8)

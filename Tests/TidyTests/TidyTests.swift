@@ -62,7 +62,9 @@ struct TidyTests {
 
     @Test("no try!, no as!, no fatalError, no unfinished notes in the sources")
     func noTraps() throws {
-        let banned = ["try" + "!", "as" + "! ", "fatal" + "Error(", "TO" + "DO", "FIX" + "ME", "print" + "(\""]
+        let banned = [
+            "try" + "!", "as" + "! ", "fatal" + "Error(", "TO" + "DO", "FIX" + "ME", "print" + "(\"",
+        ]
         var found: [String] = []
         for file in try Self.swiftFiles(in: "Sources") {
             for (number, line) in file.lines.enumerated() {
@@ -81,7 +83,9 @@ struct TidyTests {
         var found: [String] = []
         for file in try Self.swiftFiles(in: "Sources") where !exempt.contains(file.target) {
             for (number, line) in file.lines.enumerated() {
-                for word in banned where line.contains(word) { found.append("\(file.path):\(number + 1): \(word)") }
+                for word in banned where line.contains(word) {
+                    found.append("\(file.path):\(number + 1): \(word)")
+                }
             }
         }
         #expect(found == [])
