@@ -222,6 +222,7 @@ package final class DeviceQueue: @unchecked Sendable {
         for segment in sealed where segment.base >= done && !catalog.files.exists(segment.indexPath) {
             _ = try catalog.index(segment, mayWrite: true)
         }
+        try catalog.dropOldCaches()
         if let last = sealed.last { sidecarsBefore.withLock { $0 = max($0, last.end) } }
     }
 

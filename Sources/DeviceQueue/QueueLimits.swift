@@ -31,6 +31,10 @@ package struct QueueLimits: Sendable {
     package var dedupSlots = 1 << 20
     /// Segment files held open for reading. 64: far below the usual 1,024 descriptors.
     package var openSegments = 64
+    /// Bytes of the newest segments that the system may keep in its page cache. 512 MiB: seconds of the fastest
+    /// load, hours of a usual one. Older pages are given back, so that zero-filling finds warm memory: fresh
+    /// pages cost a virtual machine eight times as much (0.14 against 0.018 CPU s for 64 MiB).
+    package var cachedBytes = 512 << 20
     /// Bytes of a reader's buffer. 1 MiB: sequential reads at full speed.
     package var readBytes = 1 << 20
 

@@ -6,6 +6,8 @@ import Synchronization
 final class SegmentCatalog: Sendable {
     private struct Files {
         var segments: [Segment] = []
+        /// Base of the first segment whose page cache was not given back yet.
+        var cachedFrom: UInt64 = 0
         /// Open files, the latest used last.
         var open: [(base: UInt64, file: any StoredFile)] = []
         /// Sidecars in memory, the latest used last.
@@ -101,6 +103,17 @@ final class SegmentCatalog: Sendable {
             try make(base: base)
             ready = base
         }
+    }
+
+    /// Gives back the page cache of sealed segments that are older than the newest `cachedBytes`, each once.
+    func dropOldCaches() throws(QueueError) {
+        let old = state.withLock { files in
+            let keep = max(2, limits.cachedBytes / limits.segmentBytes)
+            let due = files.segments.dropLast(keep).filter { $0.base >= files.cachedFrom }
+            if let last = due.last { files.cachedFrom = last.end }
+            return due
+        }
+        for segment in old { try file(segment).dropCache() }
     }
 
     /// Takes the next segment into use, making it now if that was not done ahead, and opens it for writing.

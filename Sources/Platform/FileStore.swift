@@ -28,6 +28,9 @@ package protocol StoredFile: AnyObject, Sendable {
     /// Returns when every byte written is on the device (fdatasync).
     func synchronize() throws(FileError)
     func truncate(to byteCount: UInt64) throws(FileError)
+    /// Tells the system that the contents will not be read soon, so that their memory can serve other pages. A
+    /// hint: what is written and not synced stays.
+    func dropCache()
     func byteCount() throws(FileError) -> UInt64
     func close()
 }
@@ -101,6 +104,8 @@ extension FileStore {
 }
 
 extension StoredFile {
+    package func dropCache() {}
+
     /// Writes an array; see `write(_:at:)`.
     package func write(_ bytes: [UInt8], at offset: UInt64) throws(FileError) {
         let result = bytes.withUnsafeBytes { buffer in

@@ -150,6 +150,13 @@ private final class PosixFile: StoredFile, @unchecked Sendable {
         if ftruncate(descriptor, off_t(byteCount)) != 0 { throw FileError.last("truncate", path) }
     }
 
+    func dropCache() {
+        #if canImport(Glibc)
+            // Only a hint; there is nothing to do when it is refused.
+            _ = posix_fadvise(descriptor, 0, 0, POSIX_FADV_DONTNEED)
+        #endif
+    }
+
     func byteCount() throws(FileError) -> UInt64 {
         var status = stat()
         if fstat(descriptor, &status) != 0 { throw FileError.last("measure", path) }

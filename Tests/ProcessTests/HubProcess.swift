@@ -17,11 +17,15 @@ final class HubProcess {
 
     /// Starts it and returns when it is ready.
     ///
-    /// - Parameter options: after those for data and listeners.
-    init(_ options: [String] = []) throws {
-        directory = try TemporaryDirectory()
+    /// - Parameters:
+    ///   - options: after those for data and listeners.
+    ///   - configuration: the text of a file for `--config`.
+    init(_ options: [String] = [], configuration: String? = nil) throws {
+        let directory = try TemporaryDirectory()
+        self.directory = directory
         data = directory.path + "/data"
-        self.options = options
+        let file = try configuration.map { ["--config", try directory.write("hub.yaml", $0)] }
+        self.options = options + (file ?? [])
         try start()
     }
 

@@ -13,10 +13,12 @@ struct Sent {
     var acked: [Int]
 }
 
-/// What every sender sends.
+/// What every sender sends; the text is there to fill segments.
 func reading(_ device: String, _ number: Int) -> String {
-    #"{"id":"\#(device):\#(number)","ts":\#(epochMilliseconds()),"value":\#(number)}"#
+    #"{"id":"\#(device):\#(number)","ts":\#(epochMilliseconds()),"value":\#(number),"text":"\#(filling)"}"#
 }
+
+private let filling = String(repeating: "x", count: 250)
 
 /// A device on libmosquitto that sends, keeps a window of 20, and comes back whenever it is cut off.
 ///

@@ -2,7 +2,7 @@
 
 usage: paho_publisher.py PORT v5|v311 QOS DEVICE ACKED_FILE STOP_FILE
 
-Message n is {"id": "DEVICE:n", "ts": now, "value": n}. Every acknowledged n is a line of ACKED_FILE. Ends with
+Message n is {"id": "DEVICE:n", "ts": now, "value": n, "text": …}. Every acknowledged n is a line of ACKED_FILE. Ends with
 status 0 when the stop file is there and everything sent is acknowledged; prints how many were sent.
 """
 
@@ -17,6 +17,7 @@ from paho.mqtt.properties import Properties
 
 WINDOW = 20
 DRAIN_SECONDS = 60
+FILLING = "x" * 250
 
 port, version, qos, device, acked_path, stop_path = sys.argv[1:7]
 port, qos = int(port), int(qos)
@@ -80,7 +81,8 @@ while True:
     # Nothing is given to the library without a connection: it would send that ahead of what is sent again.
     while connected and len(pending) < WINDOW:
         sent += 1
-        body = json.dumps({"id": f"{device}:{sent}", "ts": int(time.time() * 1000), "value": sent})
+        ts = int(time.time() * 1000)
+        body = json.dumps({"id": f"{device}:{sent}", "ts": ts, "value": sent, "text": FILLING})
         info = client.publish(f"devices/{device}/telemetry", body, qos=qos)
         pending[info.mid] = sent
 
