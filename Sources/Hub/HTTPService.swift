@@ -30,6 +30,9 @@ struct HTTPService: Sendable {
         api.get("quarantine") { request, _ in try await quarantine(request) }
         api.get("queries") { _, _ in Self.json(.array([queryStatus()])) }
         api.get("queries/{name}/results") { request, context in try await results(request, context) }
+        router.get("**") { request, _ -> Response in
+            throw HTTPError(.notFound, message: "there is nothing at \(request.uri.path); see /api/v1/status")
+        }
         return router
     }
 
@@ -84,7 +87,7 @@ struct HTTPService: Sendable {
     }
 
     private func device(_ request: Request, _ context: BasicRequestContext) throws -> Response {
-        let id = try context.parameters.require("id")
+        let id = try Self.deviceName(context)
         guard let summary = pipeline.queue.deviceSummary(DeviceID(id)) else {
             throw HTTPError(.notFound, message: "no device \"\(id)\" has sent anything")
         }
@@ -92,7 +95,7 @@ struct HTTPService: Sendable {
     }
 
     private func records(_ request: Request, _ context: BasicRequestContext) async throws -> Response {
-        let id = DeviceID(try context.parameters.require("id"))
+        let id = DeviceID(try Self.deviceName(context))
         let from = UInt64(max(try Self.integer(request, "from") ?? 1, 1))
         let limit = min(max(try Self.integer(request, "limit") ?? 100, 1), 10_000)
         guard pipeline.queue.deviceSummary(id) != nil else {
@@ -130,6 +133,12 @@ struct HTTPService: Sendable {
     }
 
     // MARK: Helpers
+
+    /// The `{id}` of the path, its percent-encoding resolved: device names may hold blanks, `%`, `?` and any script.
+    private static func deviceName(_ context: BasicRequestContext) throws -> String {
+        let encoded = Array(try context.parameters.require("id").utf8)
+        return String(decoding: encoded.withUnsafeBytes(PropertyBag.decode), as: UTF8.self)
+    }
 
     /// Disk reads stay off the cooperative pool.
     private static func blocking<Result: Sendable>(

@@ -54,6 +54,8 @@ final class Pipeline: Sendable {
                 url: $0, clientIdentifier: "headend-" + String(queue.identity, radix: 36),
                 directory: data + "/query/minute", files: files, log: log)
         }
+        try QueryFolder(path: data + "/query/minute", results: data + "/results", files: files)
+            .fit(to: queue, log: log)
         let job = try QueryJob(
             plan: .perMinute, topics: try ResultTopics(), queue: queue, directory: data + "/query/minute",
             files: files

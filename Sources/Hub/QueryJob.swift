@@ -22,6 +22,8 @@ final class QueryJob: @unchecked Sendable {
     private var savedAt: UInt64 = 0
     private var markedThrough: EventTime?
     private var recentRows: [String] = []
+    /// The log that the checkpoint's offset counts in.
+    private let logIdentity: UInt64
 
     /// Opens the query's folder and goes on where its last checkpoint stands.
     ///
@@ -32,11 +34,13 @@ final class QueryJob: @unchecked Sendable {
     ) throws {
         self.plan = plan
         self.topics = topics
+        logIdentity = queue.identity
         try files.createDirectory(directory)
         checkpoints = CheckpointStore(path: directory + "/checkpoint", files: files)
         outbox = try ResultLog.open(directory: directory + "/outbox", files: files, limits: ResultLogLimits())
         if let checkpoint = try checkpoints.load() {
-            engine = try QueryEngine(plan: plan, restoring: checkpoint.engineState)
+            engine = try QueryEngine(
+                plan: plan, restoring: Array(checkpoint.engineState.dropFirst(QueryFolder.identityBytes)))
             try outbox.truncate(to: checkpoint.resultPosition)
             savedOffset = QueueOffset(checkpoint.queueOffset)
         } else {
@@ -96,7 +100,7 @@ final class QueryJob: @unchecked Sendable {
         try checkpoints.save(
             Checkpoint(
                 queueOffset: reader.position.bytes, resultPosition: outbox.endPosition,
-                engineState: engine.snapshot()))
+                engineState: QueryFolder.bytes(of: logIdentity) + engine.snapshot()))
         savedOffset = reader.position
         savedAt = now
         hasUnsavedRows = false

@@ -1,5 +1,6 @@
 import Fleet
 import Hub
+import Telemetry
 
 /// What `run` shows while it runs: a few calm lines redrawn each second on a terminal, one plain line every ten
 /// seconds elsewhere.
@@ -55,8 +56,31 @@ struct LiveView: Sendable {
         }
         if status.storageState != "running" { lines.append("  storage: \(status.storageState)") }
         lines.append("  last results")
-        for row in status.recentRows.suffix(5) { lines.append("    " + String(row.prefix(140))) }
-        return lines
+        if status.recentRows.isEmpty {
+            lines.append("    none yet: a minute closes a minute after its end")
+        }
+        for row in status.recentRows.suffix(5) { lines.append("    " + short(row)) }
+        return lines.map { String($0.prefix(79)) }
+    }
+
+    /// `12:01  pump-01 rpm  count 30  min 1478  max 1482  avg 1480.1`: a row that fits a terminal's line.
+    private static func short(_ json: String) -> String {
+        var copy = json
+        var texts: [String: String] = [:]
+        _ = copy.withUTF8 { bytes in
+            JSONFieldScanner.forEachTopLevelField(UnsafeRawBufferPointer(bytes)) { name, value in
+                let key = String(decoding: name, as: UTF8.self)
+                switch value {
+                case .text(let raw, _): texts[key] = String(decoding: raw, as: UTF8.self)
+                case .bigint(let number): texts[key] = String(number)
+                case .float(let number): texts[key] = String((number * 100).rounded() / 100)
+                default: break
+                }
+            }
+        }
+        func part(_ name: String) -> String { texts[name] ?? "-" }
+        return "\(part("windowEnd").dropFirst(11).prefix(5))  \(part("device")) \(part("field"))"
+            + "  count \(part("count"))  min \(part("min"))  max \(part("max"))  avg \(part("avg"))"
     }
 
     private static func clock(_ seconds: Int) -> String {

@@ -33,6 +33,8 @@ struct BrokerArgument: ExpressibleByArgument, Sendable {
         guard let url = try? MosquittoURL(argument) else { return nil }
         self.url = url
     }
+
+    var defaultValueDescription: String { url.description }
 }
 
 /// What `serve` and `run` have in common.

@@ -1,4 +1,5 @@
 import ArgumentParser
+import DeviceQueue
 import Hub
 import UnixSignals
 
@@ -31,6 +32,8 @@ enum HubStarter {
         let hub: Hub
         do {
             hub = try await Hub.start(configuration) { Console.note($0) }
+        } catch QueueError.invalidLimits(let explanation) {
+            throw Failure.input("\(options.config ?? "settings"): queue: segment_bytes: \(explanation)")
         } catch {
             throw Failure.environment(error)
         }

@@ -105,6 +105,34 @@ struct BadInputTests {
         #expect(try Data(contentsOf: URL(filePath: path)) == bytes, "the damaged file was changed")
     }
 
+    @Test("Who follows the advice and moves a damaged segment away has every later reading in its minute")
+    func segmentMovedAway() throws {
+        guard Programs.areInstalled(Programs.publisher) else { return }
+        let hub = try HubProcess()
+        for number in 1...20 {
+            #expect(try ClientTests.publish(hub, "devices/c/telemetry", reading("c", number)).status == 0)
+        }
+        // The query must have come that far, and have written down that it has.
+        #expect(poll(seconds: 10) { (try? accepted(hub)) == 20 ? true : nil } != nil)
+        #expect(try hub.stop() == 0)
+        let name = "00000000000000000000.log"
+        try FileManager.default.moveItem(
+            atPath: hub.data + "/queue/0/" + name, toPath: hub.directory.path + "/" + name)
+        try hub.start()
+        let before = try accepted(hub)
+        for number in 21...25 {
+            #expect(try ClientTests.publish(hub, "devices/c/telemetry", reading("c", number)).status == 0)
+        }
+        let hasCounted = try poll(seconds: 10) { try accepted(hub) == before + 5 ? true : nil }
+        let query = try hub.object("/api/v1/queries", at: 0)
+        #expect(hasCounted != nil, "readings of the new log are skipped: \(query) \(hub.transcript)")
+    }
+
+    private func accepted(_ hub: HubProcess) throws -> Int {
+        let counters = try #require(try hub.object("/api/v1/queries", at: 0)["counters"] as? [String: Any])
+        return try #require(counters["accepted"] as? Int)
+    }
+
     @Test("An unknown host downstream: said once, and ingestion goes on")
     func unknownDownstream() throws {
         guard Programs.areInstalled(Programs.publisher) else { return }

@@ -8,8 +8,8 @@ struct ProcessFailure: Error, CustomStringConvertible {
 
 /// A program that runs beside the test, with its output in files.
 ///
-/// Not Foundation's `Process`: a child must inherit none of the test's sockets, or a connection that a test cuts
-/// would live on in whatever was started meanwhile.
+/// Not Foundation's `Process`: a child must inherit none of the test's sockets, or a connection that a test
+/// cuts would live on in whatever was started meanwhile.
 final class ChildProcess {
     let name: String
     let identifier: pid_t

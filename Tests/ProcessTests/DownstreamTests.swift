@@ -5,7 +5,7 @@ import Testing
 @Suite("Results on another broker", .ownThread, .timeLimit(.minutes(5)))
 struct DownstreamTests {
     @Test(
-        "Each row arrives, the same under its _rid every time, with the broker away and the hub killed between"
+        "Each row arrives, the same under its _rid, with the broker away and the hub killed between"
     )
     func brokerAwayHubKilled() throws {
         guard Programs.areInstalled(Programs.broker, Programs.publisher, Programs.subscriber) else { return }

@@ -118,10 +118,16 @@ final class HubProcess {
         try #require(try JSONSerialization.jsonObject(with: try get(path)) as? [[String: Any]])
     }
 
+    func object(_ path: String, at index: Int) throws -> [String: Any] {
+        let all = try array(path)
+        return try #require(
+            all.indices.contains(index) ? all[index] : nil, "\(path) has \(all.count) entries")
+    }
+
     func status() throws -> [String: Any] { try object("/api/v1/status") }
 
     /// Up to where the per-minute query has closed its windows, ISO 8601, nil at first.
     func completeThrough() throws -> String? {
-        try array("/api/v1/queries").first?["completeThrough"] as? String
+        try object("/api/v1/queries", at: 0)["completeThrough"] as? String
     }
 }

@@ -48,7 +48,7 @@ struct IngestTests {
         #expect(
             try output(["--data", hub.data]) == running, "the stopped hub says what the running one said")
 
-        // What was sent before the restart is remembered after it; a conflict that came before is a duplicate too.
+        // What was sent before the restart is remembered; a conflict that came before is a duplicate too.
         try hub.start()
         for message in Self.messages.prefix(3) {
             #expect(try ClientTests.publish(hub, message.topic, message.body).status == 0)
@@ -57,6 +57,24 @@ struct IngestTests {
         #expect(records.count == 5, "a duplicate was stored after a restart")
         let aside = try hub.array("/api/v1/quarantine")
         #expect(aside.count == 4, "a conflict is set aside once: \(aside)")
+    }
+
+    @Test("A device may have any name: with blanks, percent signs and letters beyond ASCII")
+    func anyDeviceName() throws {
+        guard Programs.areInstalled(Programs.publisher) else { return }
+        let hub = try HubProcess()
+        let name = "a b%2F?ü"
+        let sent = try ClientTests.publish(hub, "devices/\(name)/telemetry", #"{"id":"1","value":1}"#)
+        #expect(sent.status == 0)
+        for command in [
+            ["queue", "read", "--device", name], ["queue", "tail", "--device", name], ["verify"],
+        ] {
+            let ended = try run(Programs.headend, command + ["--http", hub.url])
+            #expect(ended.status == 0, "\(command): \(ended.transcript)")
+        }
+        #expect(try hub.stop() == 0)
+        let read = try run(Programs.headend, ["queue", "read", "--device", name, "--data", hub.data])
+        #expect(read.output.hasPrefix("\(name) 1 "), "\(read.transcript)")
     }
 
     private func checkCounters(_ hub: HubProcess, received: Int, stored: Int, duplicate: Int) throws {

@@ -2,8 +2,8 @@
 
 usage: paho_publisher.py PORT v5|v311 QOS DEVICE ACKED_FILE STOP_FILE
 
-Message n is {"id": "DEVICE:n", "ts": now, "value": n, "text": …}. Every acknowledged n is a line of ACKED_FILE. Ends with
-status 0 when the stop file is there and everything sent is acknowledged; prints how many were sent.
+Message n is {"id": "DEVICE:n", "ts": now, "value": n, "text": …}. Every acknowledged n is a line of ACKED_FILE.
+Ends with status 0 when the stop file is there and everything sent is acknowledged; prints how many were sent.
 """
 
 import json

@@ -1,0 +1,47 @@
+import DeviceQueue
+import Platform
+import ResultSink
+import Telemetry
+
+/// The folder of one query: checkpoint, outbox and cursors, all of which count in the offsets of one log.
+///
+/// The checkpoint's state begins with the log's identity (8 bytes, little-endian), the engine's snapshot follows.
+struct QueryFolder {
+    static let identityBytes = 8
+
+    let path: String
+    let results: String
+    let files: any FileStore
+
+    static func bytes(of identity: UInt64) -> [UInt8] {
+        (0..<identityBytes).map { UInt8(truncatingIfNeeded: identity >> (8 * UInt64($0))) }
+    }
+
+    /// Sets the folder aside when its checkpoint speaks of another log, or of more of this one than there is: as
+    /// after segments were moved away, or a backup of the log came back. Everything is then computed again from
+    /// the log, with the same result ids; minutes that have their file keep it.
+    ///
+    /// - Parameter log: gets a line when that happens.
+    func fit(to queue: DeviceQueue, log: @Sendable (String) -> Void) throws {
+        guard let checkpoint = try CheckpointStore(path: path + "/checkpoint", files: files).load() else {
+            return
+        }
+        let identity = Array(checkpoint.engineState.prefix(Self.identityBytes))
+        let isSameLog = identity == Self.bytes(of: queue.identity)
+        if isSameLog, checkpoint.queueOffset <= queue.durableEnd.bytes { return }
+        let cause =
+            isSameLog
+            ? "it had read the log to \(checkpoint.queueOffset), and the log ends at \(queue.durableEnd.bytes)"
+            : "it belongs to another log"
+        var number = 1
+        while files.exists("\(path).aside-\(number)") { number += 1 }
+        try files.rename(path, to: "\(path).aside-\(number)")
+        for output in ["_late", "_errors"] {
+            let file = "\(results)/\(output)/\(output).jsonl"
+            if files.exists(file) { try files.rename(file, to: "\(file).aside-\(number)") }
+        }
+        log(
+            "\(path): the checkpoint does not fit the log (\(cause)); it was set aside as \(path).aside-\(number), "
+                + "and everything is computed again from the log")
+    }
+}
