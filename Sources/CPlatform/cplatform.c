@@ -2,6 +2,7 @@
 #define _GNU_SOURCE
 #include "cplatform.h"
 #include <pthread.h>
+#include <sys/resource.h>
 
 void headend_name_thread(const char *name) {
 #if defined(__APPLE__)
@@ -9,4 +10,9 @@ void headend_name_thread(const char *name) {
 #else
     pthread_setname_np(pthread_self(), name);
 #endif
+}
+
+unsigned long headend_open_files_max(void) {
+    struct rlimit limit;
+    return getrlimit(RLIMIT_NOFILE, &limit) == 0 ? (unsigned long)limit.rlim_cur : 1024;
 }

@@ -9,15 +9,18 @@ extension BrokerLoop {
     /// The batches are durable: answers leave, and subscribers get what they asked for.
     func complete(_ batches: [IngestBatch]) {
         for batch in batches {
+            outstandingBatches -= 1
             stagedBytes -= batch.staging.byteCount
             answer(batch)
             forward(batch)
+            // Not all of a long stall at once: answers and messages leave batch by batch.
+            flushAll()
             batch.reset()
             if batch.staging.byteCapacity == limits.stagingBatchBytes, spares.count < limits.spareBatches {
                 spares.append(batch)
             }
         }
-        flushAll()
+        submit()
         if isPaused, stagedBytes <= limits.stagedBytesMax / 2 { resumeReading() }
     }
 
@@ -42,8 +45,16 @@ extension BrokerLoop {
             let entry = batch.entries[index]
             guard entry.frame != IngestBatch.Entry.noFrame else { continue }
             let frame = UnsafeRawPointer(batch.staging.base) + Int(entry.frame)
-            guard batch.staging.outcome(at: Int(entry.frame)) == .stored else { continue }
+            let kind = frame.load(fromByteOffset: FrameLayout.kind, as: UInt8.self)
+            guard kind == FrameKind.record.rawValue || kind == FrameKind.quarantined.rawValue else {
+                continue
+            }
             let flags = frame.load(fromByteOffset: FrameLayout.flags, as: UInt8.self)
+            // An empty retained message is no reading, but it clears the retained one: [MQTT-3.3.1-6].
+            let isClearing =
+                flags & FrameFlags.retain != 0
+                && frame.load(fromByteOffset: FrameLayout.payloadBytes, as: UInt32.self) == 0
+            guard isClearing || batch.staging.outcome(at: Int(entry.frame)) == .stored else { continue }
             if flags & FrameFlags.retain == 0 {
                 if broker.counters.subscriptions == 0 { continue }
                 if entry.route != IngestBatch.Entry.noRoute, batch.routeGeneration == routes.generation {

@@ -73,15 +73,20 @@ extension BrokerLoop {
         batch.add(noted)
     }
 
+    /// Fences take no room in the staging buffer, so entries have a limit of their own.
+    private static let batchEntriesMax = 65_536
+
     @inline(__always)
     private func openBatch() -> IngestBatch {
-        if let open, open.routeGeneration == routes.generation { return open }
+        if let open, open.routeGeneration == routes.generation, open.entryCount < Self.batchEntriesMax {
+            return open
+        }
         return nextBatch(atLeast: 0)
     }
 
     /// Hands over the open batch, if any, and opens another that has room for `frameBytes`.
     private func nextBatch(atLeast frameBytes: Int) -> IngestBatch {
-        submit()
+        submit(isForced: true)
         let batch: IngestBatch
         if frameBytes > limits.stagingBatchBytes {
             batch = IngestBatch(byteCapacity: frameBytes)
@@ -95,9 +100,14 @@ extension BrokerLoop {
         return batch
     }
 
-    func submit() {
+    /// - Parameter isForced: the open batch has no room for what comes next.
+    func submit(isForced: Bool = false) {
         guard let batch = open, batch.entryCount > 0 else { return }
+        // While the disk works on two batches the next one fills: fewer and larger commits, and memory that
+        // grows with what is staged, not with the turns of the loop.
+        guard isForced || outstandingBatches < 2 || isStopping else { return }
         open = nil
+        outstandingBatches += 1
         stagedBytes += batch.staging.byteCount
         if stagedBytes > limits.stagedBytesMax { isPaused = true }
         storage.submit(batch)

@@ -41,6 +41,13 @@ final class BrokerLoop: @unchecked Sendable {
     var heldReads: [Connection] = []
     private(set) var isStopping = false
 
+    /// QoS 2 packet identifiers that the log says a client had not released when the hub last stopped, by the
+    /// client's number; taken from the log when the client is first seen.
+    var recovered: [UInt32: Set<UInt16>] = [:]
+    private var seenClients: Set<UInt32> = []
+    /// Batches at the storage thread.
+    var outstandingBatches = 0
+
     init(
         eventLoop: any EventLoop, queue: DeviceQueue, storage: StorageThread, clock: any HubClock,
         limits: HubLimits, counters: HubCounters, seed: UInt64
@@ -125,6 +132,7 @@ final class BrokerLoop: @unchecked Sendable {
     // MARK: The broker
 
     func brokerConnect(_ packet: Connect, from connection: Connection, now: UInt64) {
+        connection.isCleanStart = packet.cleanStart
         broker.connect(
             connection.id, packet,
             assignedIdentifier: counters.assignedClientIdentifier(connection.id.rawValue),
@@ -159,7 +167,7 @@ final class BrokerLoop: @unchecked Sendable {
             let id, let message, let qos, let identifier, let retain, let duplicate, let subscriptions,
             let expiry):
             guard let connection = connection(id) else { return }
-            if qos == .atMostOnce, !connection.isWritable {
+            if qos == .atMostOnce, !connection.isWritable || connection.output.count > limits.outputBytesMax {
                 counters.droppedSlowConsumer.wrappingIncrement(ordering: .relaxed)
                 return
             }
@@ -188,11 +196,14 @@ final class BrokerLoop: @unchecked Sendable {
         connection.version = session.version
         connection.keepAliveNanoseconds = UInt64(session.keepAliveSeconds) * 1_000_000_000
         connection.client = number(ofClient: session.clientIdentifier)
-        if connection.client != 0 {
-            // What the log knows and the session does not is from before a restart.
-            connection.unreleased = Set(queue.unreleased(client: connection.client)).filter {
-                !session.inbound.contains($0)
-            }
+        guard connection.client != 0 else { return }
+        if connection.isCleanStart {
+            // What the log still holds of an earlier session is void: the same identifier is another message.
+            discardSession(session.clientIdentifier)
+        } else if seenClients.insert(connection.client).inserted {
+            // The first time since the start the log remembers for the session that was lost with the process.
+            let identifiers = queue.unreleased(client: connection.client)
+            if !identifiers.isEmpty { recovered[connection.client] = Set(identifiers) }
         }
     }
 
@@ -204,6 +215,8 @@ final class BrokerLoop: @unchecked Sendable {
     private func discardSession(_ clientIdentifier: String) {
         let client = number(ofClient: clientIdentifier)
         guard client != 0 else { return }
+        seenClients.insert(client)
+        recovered[client] = nil
         stageControl(.sessionDiscarded, client: client, packetIdentifier: 0, entry: nil)
     }
 

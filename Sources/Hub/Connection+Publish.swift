@@ -104,7 +104,8 @@ extension Connection {
         guard let session else { return false }
         _ = clientNumber()
         if !session.inbound.insert(view.packetIdentifier) { return true }
-        guard unreleased.remove(view.packetIdentifier) != nil else { return false }
+        guard !loop.recovered.isEmpty, loop.recovered[client]?.remove(view.packetIdentifier) != nil
+        else { return false }
         // After a restart the session is new but the log remembers. A re-sent message must have DUP set
         // ([MQTT-3.3.1-1]); without it the client has started over and this is another message.
         if view.isDuplicate { return true }
@@ -155,13 +156,12 @@ extension Connection {
     /// leaves, so that the identifier's next use is not taken for the old message after a crash.
     func takePubrel(_ firstByte: UInt8, _ body: UnsafeRawBufferPointer, _ now: UInt64) throws(WireError) {
         let packet = try decodePacket(firstByte: firstByte, body: body, version: version)
-        guard case .pubrel(let release) = packet, client != 0 || !unreleased.isEmpty, let session else {
+        guard case .pubrel(let release) = packet, client != 0, let session else {
             loop.brokerReceive(packet, from: self, now: now)
             return
         }
-        _ = clientNumber()
         session.inbound.remove(release.packetIdentifier)
-        unreleased.remove(release.packetIdentifier)
+        loop.recovered[client]?.remove(release.packetIdentifier)
         loop.stageRelease(self, packetIdentifier: release.packetIdentifier, answer: .pubcomp)
     }
 }

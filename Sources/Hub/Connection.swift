@@ -40,8 +40,7 @@ final class Connection {
     var session: Session?
     /// The queue's number of this client, once it published telemetry at QoS 2; 0 before.
     var client: UInt32 = 0
-    /// Packet identifiers that the log says this client had not released when the hub last stopped.
-    var unreleased: Set<UInt16> = []
+    var isCleanStart = false
     /// Topic aliases of MQTT 5 §3.3.2.3.4, by number.
     var aliases: [UInt16: [UInt8]] = [:]
     /// Monotonic nanoseconds of the last bytes that came, for the keep-alive.
@@ -75,7 +74,9 @@ final class Connection {
         var at = 0
         while at < bytes.count, phase != .closing {
             let rest = UnsafeRawBufferPointer(rebasing: bytes[at...])
-            switch scanFrame(rest, packetBytesMax: loop.packetBytesMax) {
+            // A stranger gets no memory worth speaking of.
+            let bytesMax = phase == .connected ? loop.packetBytesMax : Self.connectBytesMax
+            switch scanFrame(rest, packetBytesMax: bytesMax) {
             case .frame(let bodyOffset, let bodyBytes):
                 let body = UnsafeRawBufferPointer(rebasing: rest[bodyOffset..<(bodyOffset + bodyBytes)])
                 take(rest[0], body, now)
@@ -86,6 +87,9 @@ final class Connection {
         }
         return phase == .closing ? bytes.count : at
     }
+
+    /// Bytes of a CONNECT with its will and credentials: each of those has at most 64 KiB.
+    private static let connectBytesMax = 320 << 10
 
     private func take(_ firstByte: UInt8, _ body: UnsafeRawBufferPointer, _ now: UInt64) {
         do throws(WireError) {

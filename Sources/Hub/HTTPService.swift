@@ -110,8 +110,8 @@ struct HTTPService: Sendable {
     private func quarantine(_ request: Request) async throws -> Response {
         let from = UInt64(max(try Self.integer(request, "from") ?? 1, 1))
         let limit = min(max(try Self.integer(request, "limit") ?? 100, 1), 10_000)
-        let found = try await Self.blocking { try pipeline.queue.quarantined(from: from, limit: limit) }
-        return Self.lines(found.map { RecordJSON.bytes($0) })
+        return Self.lines(
+            try await Self.page(from, limit) { try pipeline.queue.quarantined(from: $0, limit: $1) })
     }
 
     /// Rows of complete windows, oldest first; a reader goes on with `since=` the last `windowEnd` it got.
@@ -138,6 +138,33 @@ struct HTTPService: Sendable {
     private static func deviceName(_ context: BasicRequestContext) throws -> String {
         let encoded = Array(try context.parameters.require("id").utf8)
         return String(decoding: encoded.withUnsafeBytes(PropertyBag.decode), as: UTF8.self)
+    }
+
+    /// Up to `limit` records as JSON objects, fewer when they are large: an answer holds about 16 MiB. A reader goes
+    /// on behind the last sequence it got until it gets nothing.
+    private static func page(
+        _ from: UInt64, _ limit: Int,
+        _ read: @escaping @Sendable (_ from: UInt64, _ limit: Int) throws -> [TelemetryRecord]
+    ) async throws -> [[UInt8]] {
+        try await blocking {
+            var objects: [[UInt8]] = []
+            var bytes = 0
+            var next = from
+            // A first small step tells how large these records are.
+            var step = 4
+            while objects.count < limit, bytes < 16 << 20 {
+                let records = try read(next, min(step, limit - objects.count))
+                guard let last = records.last else { break }
+                for record in records {
+                    let object = RecordJSON.bytes(record)
+                    bytes += object.count
+                    objects.append(object)
+                }
+                next = last.sequence + 1
+                step = max(1, min(4_096, ((16 << 20) - bytes) / (bytes / objects.count + 1)))
+            }
+            return objects
+        }
     }
 
     /// Disk reads stay off the cooperative pool.

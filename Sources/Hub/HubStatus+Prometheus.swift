@@ -29,6 +29,15 @@ extension HubStatus {
             "headend_mqtt_refused_total", "counter",
             "Connections ended for what the peer sent, by reason code.",
             reasons(refusals))
+        metric(
+            "headend_mqtt_turned_away_total", "counter", "Connections above the limit.",
+            [("", connectionsTurnedAway)])
+        metric(
+            "headend_mqtt_keepalive_timeouts_total", "counter", "Connections that went silent.",
+            [("", keepAliveTimeouts)])
+        metric(
+            "headend_mqtt_dropped_total", "counter", "Messages that slow or absent subscribers did not get.",
+            [("", droppedForSubscribers)])
         metric("headend_query_rows_total", "counter", "Result rows of closed windows.", [("", windowsClosed)])
         metric("headend_query_late_total", "counter", "Readings outside the time policy.", [("", late)])
         metric("headend_query_open_windows", "gauge", "Windows that are still open.", [("", openWindows)])

@@ -26,6 +26,10 @@ package struct HubStatus: Sendable {
     package var durableBytes: UInt64
     package var subscriptions: Int
     package var refusals: [(reason: String, count: Int)]
+    package var connectionsTurnedAway: Int
+    package var keepAliveTimeouts: Int
+    /// Messages that subscribers did not get: too slow at QoS 0, or their session's buffer was full.
+    package var droppedForSubscribers: Int
 
     init(_ pipeline: Pipeline, uptimeSeconds: Int) {
         let queue = pipeline.queue.counters
@@ -57,6 +61,12 @@ package struct HubStatus: Sendable {
         durableBytes = pipeline.queue.durableEnd.bytes
         subscriptions = pipeline.counters.brokerCounters.subscriptions
         refusals = pipeline.counters.refusalsByReason
+        connectionsTurnedAway = pipeline.counters.connectionsRefused.load(ordering: .relaxed)
+        keepAliveTimeouts = pipeline.counters.keepAliveTimeouts.load(ordering: .relaxed)
+        let broker = pipeline.counters.brokerCounters
+        droppedForSubscribers =
+            pipeline.counters.droppedSlowConsumer.load(ordering: .relaxed) + broker.droppedQueueFull
+            + broker.droppedTooLarge
     }
 
     var value: Value {
@@ -76,7 +86,10 @@ package struct HubStatus: Sendable {
             Column("storage", .text(storageState)),
             Column("commits", .bigint(Int64(commits))),
             Column("durableBytes", .bigint(Int64(durableBytes))),
-            Column("connectionsRefused", Self.value(of: refusals)),
+            Column("protocolErrors", Self.value(of: refusals)),
+            Column("connectionsTurnedAway", .bigint(Int64(connectionsTurnedAway))),
+            Column("keepAliveTimeouts", .bigint(Int64(keepAliveTimeouts))),
+            Column("droppedForSubscribers", .bigint(Int64(droppedForSubscribers))),
             Column("sinks", .array(sinks.map(Self.value(of:)))),
         ])
     }

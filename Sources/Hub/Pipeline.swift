@@ -25,7 +25,6 @@ final class Pipeline: Sendable {
     private let downstream: DownstreamDelivery?
     private let threads: [NamedThread]
     private let ticker: RepeatedTask
-    private let job: QueryJob
 
     var mqttAddress: HostPort { listener.address }
 
@@ -36,6 +35,9 @@ final class Pipeline: Sendable {
         log: @escaping @Sendable (String) -> Void
     ) async throws -> Pipeline {
         let data = configuration.dataDirectory
+        var limits = configuration.limits
+        // Files of the log and the sinks, and HTTP, must find descriptors however many devices connect.
+        limits.connections = max(16, min(limits.connections, ProcessLimits.openFilesMax - 256))
         let counters = HubCounters(startNonce: UInt64(bitPattern: clock.wallTicks()))
         // The log is the only truth: everything else is rebuilt from it or verified against it.
         let queue = try DeviceQueue.open(
@@ -45,7 +47,7 @@ final class Pipeline: Sendable {
         let group = MultiThreadedEventLoopGroup(numberOfThreads: 1)
         let loop = BrokerLoop(
             eventLoop: group.next(), queue: queue, storage: storage, clock: clock,
-            limits: configuration.limits,
+            limits: limits,
             counters: counters, seed: UInt64.random(in: .min ... .max))
         // The query goes on where its checkpoint stands and hands rows to the sinks.
         let minute = QueryRunner(queue: queue, storage: storage, clock: clock)
@@ -56,21 +58,26 @@ final class Pipeline: Sendable {
         }
         try QueryFolder(path: data + "/query/minute", results: data + "/results", files: files)
             .fit(to: queue, log: log)
-        let job = try QueryJob(
-            plan: .perMinute, topics: try ResultTopics(), queue: queue, directory: data + "/query/minute",
-            files: files
-        ) { outbox in
-            var sinks: [any ResultDelivery] = [
-                try FileDelivery(
-                    root: data + "/results", directory: data + "/query/minute", log: outbox, files: files),
-                try TopicDelivery(directory: data + "/query/minute", log: outbox, loop: loop, files: files),
-            ]
-            if let downstream {
-                try downstream.open(outbox)
-                sinks.append(downstream)
+        let topics = try ResultTopics()
+        let openJob: @Sendable () throws -> QueryJob = {
+            try QueryJob(
+                plan: .perMinute, topics: topics, queue: queue, directory: data + "/query/minute",
+                files: files
+            ) { outbox in
+                var sinks: [any ResultDelivery] = [
+                    try FileDelivery(
+                        root: data + "/results", directory: data + "/query/minute", log: outbox, files: files),
+                    try TopicDelivery(
+                        directory: data + "/query/minute", log: outbox, loop: loop, files: files),
+                ]
+                if let downstream {
+                    try downstream.open(outbox)
+                    sinks.append(downstream)
+                }
+                return sinks
             }
-            return sinks
         }
+        let job = try openJob()
         let segments = SegmentThread(
             queue: queue, segmentBytes: configuration.queueLimits.segmentBytes)
         let threads = [
@@ -82,7 +89,7 @@ final class Pipeline: Sendable {
                         segments.wake(durableEnd: queue.durableEnd)
                     })
             },
-            NamedThread("headend-query") { minute.run(job) },
+            NamedThread("headend-query") { minute.run(job, reopen: openJob) },
         ]
         let listener: MQTTListener
         do {
@@ -101,15 +108,14 @@ final class Pipeline: Sendable {
         ) { _ in loop.advance() }
         return Pipeline(
             queue: queue, counters: counters, storage: storage, minute: minute, loop: loop, group: group,
-            listener: listener, segments: segments, downstream: downstream, threads: threads, ticker: ticker,
-            job: job)
+            listener: listener, segments: segments, downstream: downstream, threads: threads, ticker: ticker)
     }
 
     private init(
         queue: DeviceQueue, counters: HubCounters, storage: StorageThread, minute: QueryRunner,
         loop: BrokerLoop,
         group: MultiThreadedEventLoopGroup, listener: MQTTListener, segments: SegmentThread,
-        downstream: DownstreamDelivery?, threads: [NamedThread], ticker: RepeatedTask, job: QueryJob
+        downstream: DownstreamDelivery?, threads: [NamedThread], ticker: RepeatedTask
     ) {
         self.queue = queue
         self.counters = counters
@@ -122,7 +128,6 @@ final class Pipeline: Sendable {
         self.downstream = downstream
         self.threads = threads
         self.ticker = ticker
-        self.job = job
     }
 
     /// Stops in the order of the data: no more connections, everything staged made durable and answered,

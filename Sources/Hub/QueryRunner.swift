@@ -46,33 +46,44 @@ final class QueryRunner: Sendable {
     /// Ends `run` after everything durable is consumed and checkpointed.
     func stop() { mailbox.update { $0.isStopping = true } }
 
-    /// The thread's body; `job` belongs to this thread from here on.
-    func run(_ job: QueryJob) {
+    /// The thread's body. The first job was opened by the caller and belongs to this thread from here on.
+    ///
+    /// Whatever fails (a full disk, mostly) the job is given up and opened again from its last checkpoint, which
+    /// gives the same rows with the same ids; until then the failure is in `status`.
+    ///
+    /// - Parameter reopen: opens the job anew.
+    func run(_ first: QueryJob, reopen: () throws -> QueryJob) {
+        var job: QueryJob? = first
         var isStopping = false
-        var isHeld = false
         while !isStopping {
-            isStopping = mailbox.wait(timeoutNanoseconds: Self.pauseNanoseconds) {
-                $0.hasNews || $0.isStopping
+            let pause = job == nil ? Self.retryNanoseconds : Self.pauseNanoseconds
+            isStopping = mailbox.wait(timeoutNanoseconds: pause) {
+                (job != nil && $0.hasNews) || $0.isStopping
             } then: { mailbox in
                 mailbox.hasNews = false
                 return mailbox.isStopping
             }
-            if isHeld { continue }
             do {
-                try job.consume(until: isStopping, names: queue)
-                if job.needsTick(now: clock.wallTicks()), !isStopping { storage.requestTick() }
-                try job.checkpointIfDue(now: clock.monotonicNanoseconds(), force: isStopping)
+                let current = try job ?? reopen()
+                job = current
+                try turn(current, isStopping: isStopping)
             } catch {
-                // The log and the last checkpoint stand; a restart goes on from there with the same results.
-                isHeld = true
+                job = nil
                 published.withLock { $0.failure = String(describing: error) }
-                continue
             }
-            let sinks = job.deliver(isStopping: isStopping)
-            let status = job.status(sinks: sinks)
-            published.withLock { $0 = status }
         }
     }
+
+    private func turn(_ job: QueryJob, isStopping: Bool) throws {
+        try job.consume(until: isStopping, names: queue)
+        if job.needsTick(now: clock.wallTicks()), !isStopping { storage.requestTick() }
+        try job.checkpointIfDue(now: clock.monotonicNanoseconds(), force: isStopping)
+        let sinks = job.deliver(isStopping: isStopping)
+        let status = job.status(sinks: sinks)
+        published.withLock { $0 = status }
+    }
+
+    private static let retryNanoseconds: UInt64 = 1_000_000_000
 
     /// How long the thread sleeps when nothing arrives: bounds how late a tick or a delivery can be.
     private static let pauseNanoseconds: UInt64 = 200_000_000

@@ -3,7 +3,7 @@ import Telemetry
 
 /// The topics of result rows: `headend/minute/{device}/{field}`, and `headend/_late/{device}` or
 /// `headend/_errors/{device}` for the system streams.
-struct ResultTopics {
+struct ResultTopics: Sendable {
     private let windowed: TopicTemplate
     private let late: TopicTemplate
     private let errors: TopicTemplate

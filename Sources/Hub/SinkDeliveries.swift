@@ -114,7 +114,8 @@ final class TopicDelivery: ResultDelivery {
 
 /// Forwards result rows to another broker; a thread of libmosquitto's does the work.
 final class DownstreamDelivery: ResultDelivery, @unchecked Sendable {
-    // Guard: `sink` is set once in `open`, before any thread is started.
+    // Guard: `sink` is set in `open`: before any thread is started, and then on the query's thread only; `stop`
+    // comes when that thread has ended.
     private var sink: DownstreamSink?
     private let loop: MosquittoLoop
     private let url: MosquittoURL
@@ -136,6 +137,8 @@ final class DownstreamDelivery: ResultDelivery, @unchecked Sendable {
     }
 
     func open(_ outbox: ResultLog) throws {
+        // Opened anew after a failure: the cursor on disk says where to go on.
+        sink?.stop()
         let sink = try DownstreamSink(
             url: url, clientIdentifier: clientIdentifier, outbox: OutboxOfLog(log: outbox),
             cursorPath: directory + "/downstream.cursor", files: files, loop: loop, log: log)

@@ -63,6 +63,10 @@ final class StorageThread: Sendable {
             let now = clock.wallTicks()
             do throws(QueueError) {
                 for batch in batches where batch.staging.frameCount > 0 {
+                    // After a stall more can wait than one commit should hold.
+                    if queue.pendingBytes + batch.staging.byteCount > Self.commitBytesMax {
+                        try commitWhenThereIsRoom()
+                    }
                     try queue.append(batch.staging, arrivalTicks: now)
                 }
                 if isTickWanted { try queue.appendTick(arrivalTicks: now) }
@@ -99,6 +103,9 @@ final class StorageThread: Sendable {
             }
         }
     }
+
+    /// Bytes of one group commit at most, unless a single batch is larger.
+    private static let commitBytesMax = 64 << 20
 
     private func waitForStop() {
         mailbox.wait {

@@ -38,7 +38,8 @@ package protocol StoredFile: AnyObject, Sendable {
 /// What a disk can refuse. `path` names the place; `code` is errno.
 package struct FileError: Error, Sendable, Equatable, CustomStringConvertible {
     package enum Kind: Sendable, Equatable {
-        /// No room (ENOSPC, EDQUOT): retried by itself once there is room.
+        /// No room, or none of another resource that comes back (ENOSPC, EDQUOT, EMFILE, ENFILE, ENOMEM): tried
+        /// again by itself.
         case full
         /// Not allowed (EACCES, EPERM, EROFS): an operator is needed.
         case denied

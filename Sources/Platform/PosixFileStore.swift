@@ -180,7 +180,7 @@ extension FileError {
         let code = errno
         let kind: Kind =
             switch code {
-            case ENOSPC, EDQUOT: .full
+            case ENOSPC, EDQUOT, EMFILE, ENFILE, ENOMEM: .full
             case EACCES, EPERM, EROFS: .denied
             case ENOENT: .missing
             default: .failed

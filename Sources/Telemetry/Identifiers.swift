@@ -4,7 +4,19 @@ package struct DeviceID: Hashable, Comparable, Sendable, CustomStringConvertible
 
     package init(_ text: String) { self.text = text }
 
-    package static func < (left: DeviceID, right: DeviceID) -> Bool { left.text < right.text }
+    // By bytes, as MQTT compares names: Swift's String holds two spellings of one letter for equal.
+    package static func == (left: DeviceID, right: DeviceID) -> Bool {
+        left.text.utf8.elementsEqual(right.text.utf8)
+    }
+
+    package func hash(into hasher: inout Hasher) {
+        for byte in text.utf8 { hasher.combine(byte) }
+        hasher.combine(UInt8(0xFF))
+    }
+
+    package static func < (left: DeviceID, right: DeviceID) -> Bool {
+        left.text.utf8.lexicographicallyPrecedes(right.text.utf8)
+    }
 
     package var description: String { text }
 }

@@ -69,7 +69,7 @@ struct QueueCommand: AsyncParsableCommand {
                         try await hub.quarantined(from: next, limit: size)
                     }
                 for record in page { Console.line(RecordLine.text(record, json: json)) }
-                if page.count < size { return }
+                if page.isEmpty { return }
                 left -= page.count
                 next += UInt64(page.count)
             }
@@ -104,7 +104,7 @@ struct QueueCommand: AsyncParsableCommand {
                 for record in page { Console.line(RecordLine.text(record, json: json)) }
                 next += UInt64(page.count)
                 if page.isEmpty, follow { try await Task.sleep(for: .milliseconds(300)) }
-                if !follow, page.count < 1_000 { return }
+                if !follow, page.isEmpty { return }
             } while true
         }
 

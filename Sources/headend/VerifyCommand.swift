@@ -127,8 +127,8 @@ extension RunningHub {
                 while true {
                     let lines = try await self.records(device: device.id, from: next, limit: 10_000)
                     records.append(contentsOf: try lines.map(Self.record))
-                    guard lines.count == 10_000 else { break }
-                    next += 10_000
+                    if lines.isEmpty { break }
+                    next += UInt64(lines.count)
                 }
             }
             guard let last = page.last, page.count == 1_000 else { break }
@@ -138,8 +138,8 @@ extension RunningHub {
         while true {
             let lines = try await quarantined(from: next, limit: 10_000)
             records.append(contentsOf: try lines.map(Self.record))
-            guard lines.count == 10_000 else { return records }
-            next += 10_000
+            if lines.isEmpty { return records }
+            next += UInt64(lines.count)
         }
     }
 

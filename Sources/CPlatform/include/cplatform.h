@@ -2,4 +2,6 @@
 #define HEADEND_CPLATFORM_H
 /// Names the calling thread for `top -H` and core files; the kernel keeps 15 bytes.
 void headend_name_thread(const char *name);
+/// How many files and sockets this process may have open (RLIMIT_NOFILE, soft).
+unsigned long headend_open_files_max(void);
 #endif
