@@ -27,9 +27,13 @@ struct ClientTests {
     func mosquitto(_ version: String) throws {
         guard Programs.areInstalled(Programs.publisher, Programs.subscriber) else { return }
         let hub = try HubProcess()
+        // Debian's mosquitto_sub 2.0.11 now and then stalls as an MQTT 5 subscriber at QoS 2, with mosquitto as its
+        // broker too; paho is the witness for that.
+        let granted = version == "mqttv5" ? 1 : 2
         for topic in ["plain/x", "devices/m/telemetry"] {
             let subscriber = try Subscriber(
-                hub, filters: ["plain/#", "devices/#"], options: ["-V", version, "-q", "2"], count: 3)
+                hub, filters: ["plain/#", "devices/#"], options: ["-V", version, "-q", "\(granted)"], count: 3
+            )
             for qos in 0...2 {
                 let body = #"{"id":"\#(qos)","value":\#(qos)}"#
                 let sent = try Self.publish(hub, topic, body, ["-V", version, "-q", "\(qos)"])
@@ -37,7 +41,9 @@ struct ClientTests {
             }
             #expect(
                 try subscriber.lines()
-                    == (0...2).map { #"\#(topic) \#($0) {"id":"\#($0)","value":\#($0)}"# })
+                    == (0...2).map {
+                        #"\#(topic) \#(min($0, granted)) {"id":"\#($0)","value":\#($0)}"#
+                    })
         }
         #expect(try hub.status()["stored"] as? Int == 3)
     }
