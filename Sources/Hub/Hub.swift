@@ -31,8 +31,7 @@ package final class Hub: Sendable {
         let started = clock.monotonicNanoseconds()
         let pipeline: Pipeline
         do {
-            pipeline = try await Pipeline.start(
-                configuration, directory: directory, files: files, clock: clock, log: log)
+            pipeline = try await Pipeline(configuration, files: files, clock: clock, log: log)
         } catch {
             directory.close()
             throw error

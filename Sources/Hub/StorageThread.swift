@@ -1,6 +1,7 @@
 import Atomics
 import DeviceQueue
 import Platform
+import Synchronization
 import Telemetry
 
 /// The one thread that writes the log: it takes all that arrived during the last sync, appends it, syncs once
@@ -26,6 +27,7 @@ final class StorageThread: Sendable {
     private let clock: any HubClock
     private let mailbox = Monitor(Mailbox())
     private let commits = ManagedAtomic<Int>(0)
+    private let thread = Mutex<NamedThread?>(nil)
 
     init(queue: DeviceQueue, clock: any HubClock) {
         self.queue = queue
@@ -40,15 +42,25 @@ final class StorageThread: Sendable {
     var state: State { mailbox.withLock { $0.state } }
     var commitCount: Int { commits.load(ordering: .relaxed) }
 
-    /// Ends `run` once everything submitted is durable.
-    func stop() { mailbox.update { $0.isStopping = true } }
-
-    /// The thread's body.
+    /// Starts the thread. Once.
     ///
     /// - Parameters:
-    ///   - onDurable: gets the batches of a commit, in order, on this thread.
+    ///   - onDurable: gets the batches of a commit, in order, on the storage thread.
     ///   - onAdvance: the durable end has moved.
-    func run(onDurable: ([IngestBatch]) -> Void, onAdvance: () -> Void) {
+    func start(
+        onDurable: @escaping @Sendable ([IngestBatch]) -> Void, onAdvance: @escaping @Sendable () -> Void
+    ) {
+        let started = NamedThread("headend-storage") { self.run(onDurable: onDurable, onAdvance: onAdvance) }
+        thread.withLock { $0 = started }
+    }
+
+    /// Returns when everything submitted is durable and its answers are on their way.
+    func stop() {
+        mailbox.update { $0.isStopping = true }
+        thread.withLock { $0 }?.join()
+    }
+
+    private func run(onDurable: ([IngestBatch]) -> Void, onAdvance: () -> Void) {
         while true {
             let (batches, isTickWanted, isStopping) = mailbox.wait {
                 !$0.batches.isEmpty || $0.isTickWanted || $0.isStopping
