@@ -37,9 +37,9 @@ struct KillTests {
         #expect(roundsWithAcks >= Self.kills / 2, "too few rounds had any load")
         for device in sent { #expect(device.acked.count >= 20, "\(device.device) sent next to nothing") }
 
-        try compare(sent, with: hub)
+        let lastEvent = try compare(sent, with: hub)
         try hub.start()
-        try waitForMinutes(hub, through: epochMilliseconds())
+        try waitForMinutes(hub, through: lastEvent)
         #expect(try hub.stop() == 0, "\(hub.transcript)")
         try compare(sent, with: hub)
         try checkResults(sent, of: hub)
@@ -47,8 +47,9 @@ struct KillTests {
 
     // MARK: The minutes
 
-    /// Waits until every minute up to a moment is closed, and kills the hub whenever one has just been.
-    private func waitForMinutes(_ hub: HubProcess, through milliseconds: Int) throws {
+    /// Waits until every minute up to the last reading's is closed, and kills the hub whenever one has just been.
+    /// Behind it there is nothing to complete, and the hub's clock for it stands.
+    private func waitForMinutes(_ hub: HubProcess, through lastEvent: EventTime) throws {
         var seen: String?
         let done = try poll(seconds: 150) { () -> Bool? in
             guard let text = try hub.completeThrough(), text != seen else { return nil }
@@ -56,7 +57,7 @@ struct KillTests {
             hub.kill()
             try hub.start()
             let through = try #require(EventTime.parse(text), "completeThrough is no time: \(text)")
-            return through.ticks / 10_000 >= milliseconds ? true : nil
+            return through >= lastEvent ? true : nil
         }
         #expect(done != nil, "completeThrough stays at \(seen ?? "nothing") for 150 s: \(hub.transcript)")
     }
@@ -77,16 +78,20 @@ struct KillTests {
 
     // MARK: The queue
 
-    private func compare(_ sent: [Sent], with hub: HubProcess) throws {
+    /// - Returns: the latest event time that is stored.
+    @discardableResult
+    private func compare(_ sent: [Sent], with hub: HubProcess) throws -> EventTime {
         let files = PosixFileStore()
         let directory = try DataDirectory.open(hub.data, files: files, createIfMissing: false)
         defer { directory.close() }
         let queue = try DeviceQueue.open(
             directory: directory.queuePath, files: files, mode: .readOnly, nowTicks: SystemClock().wallTicks()
         )
+        var lastEvent = EventTime(ticks: 0)
         for device in sent {
             let id = DeviceID(device.device)
             let records = try queue.records(device: id, from: 1, limit: 10_000_000)
+            lastEvent = records.map(\.eventTime).max().map { max($0, lastEvent) } ?? lastEvent
             let gap = zip(records, records.indices).first { $0.sequence != UInt64($1 + 1) }
             #expect(gap == nil, "\(id.text): the sequence has a gap")
             let stored = records.map { Int($0.messageID?.split(separator: ":").last ?? "") ?? 0 }
@@ -105,6 +110,7 @@ struct KillTests {
         #expect(segments > 1, "the load was too small for several segments")
         #expect(queue.deviceCount == sent.count)
         #expect(queue.lastQuarantinedSequence == 0, "something was quarantined")
+        return lastEvent
     }
 
     private func repeated(_ numbers: [Int]) -> [Int] {
