@@ -104,7 +104,7 @@ struct FleetRunnerTests {
         let runner = try FleetRunner(plan: folder.load(), options: options)
         runner.start()
         #expect(runner.waitUntilOver(timeout: .seconds(30)))
-        let statistics = try runner.stop(drain: .seconds(20))
+        let statistics = try runner.stop(drain: .seconds(90))
         let lines = try KeyLine.read(folder.path + "/out/truth.jsonl")
         let sendings = lines.filter { $0.expect != "never" }.reduce(0) { $0 + $1.sent.count }
         check(lines, listener.wait(count: sendings))
@@ -176,7 +176,7 @@ struct FleetRunnerTests {
         let listener = try Listener(url: broker.url)
         #expect(listener.waitUntilSubscribed())
         waitFor("the backlog is gone") { $0.connected == 50 && $0.waiting < 100 }
-        let statistics = try runner.stop(drain: .seconds(20))
+        let statistics = try runner.stop(drain: .seconds(90))
         #expect(statistics.unacknowledged == 0)
         #expect(statistics.waiting == 0)
         #expect(statistics.disconnects >= 50)
@@ -209,7 +209,7 @@ struct FleetRunnerTests {
         try broker.start()
         let listener = try Listener(url: broker.url)
         #expect(listener.waitUntilSubscribed())
-        let statistics = try runner.stop(drain: .seconds(20))
+        let statistics = try runner.stop(drain: .seconds(90))
         let lines = try KeyLine.read(folder.path + "/truth.jsonl")
         #expect(lines.count == 240)
         #expect(statistics.dropped == UInt64(lines.filter { $0.expect == "never" }.count))
