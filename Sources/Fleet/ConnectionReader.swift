@@ -1,3 +1,5 @@
+import Telemetry
+
 /// Reads `connection:`.
 enum ConnectionReader {
     static func read(_ value: YAMLValue) -> ConnectionModel {

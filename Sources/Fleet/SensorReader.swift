@@ -1,3 +1,5 @@
+import Telemetry
+
 /// Reads one sensor: a one-key map that names the generator, with modifiers beside it.
 struct SensorReader {
     let name: String

@@ -1,3 +1,5 @@
+import Telemetry
+
 /// A text with placeholders: `pump-{i:02}`, `plant/{tags.line}/{id}/telemetry`.
 ///
 /// Known placeholders: `{type}`, `{i}` (the device's index from 1), `{i:04}` (padded with zeros to 4 digits),

@@ -1,3 +1,4 @@
+import Telemetry
 import Yams
 
 /// A YAML file while it is read: its name, and what was found wrong in it so far.

@@ -1,5 +1,6 @@
 import MosquittoClient
 package import Platform
+import Telemetry
 import Yams
 
 /// The YAML file behind `--config`.
@@ -106,29 +107,13 @@ package enum HubConfigurationFile {
         }
 
         private mutating func unknown(_ node: Node, _ name: String, among known: [String]) {
-            let near = known.min { distance($0, name) < distance($1, name) }
-            let hint = near.map { distance($0, name) <= 3 ? " (did you mean \"\($0)\"?)" : "" } ?? ""
+            let hint = Suggestion.nearest(to: name, in: known).map { " (did you mean \"\($0)\"?)" } ?? ""
             problem(node, "unknown setting \"\(name)\"\(hint); there are: \(known.joined(separator: ", "))")
         }
 
         private mutating func problem(_ node: Node, _ text: String) {
             let place = node.mark.map { ":\($0.line):\($0.column)" } ?? ""
             problems.append("\(path)\(place): \(text)")
-        }
-
-        /// Levenshtein distance.
-        private func distance(_ left: String, _ right: String) -> Int {
-            var row = Array(0...right.count)
-            for (index, character) in left.enumerated() {
-                var diagonal = row[0]
-                row[0] = index + 1
-                for (column, other) in right.enumerated() {
-                    let above = row[column + 1]
-                    row[column + 1] = min(above + 1, row[column] + 1, diagonal + (character == other ? 0 : 1))
-                    diagonal = above
-                }
-            }
-            return row[right.count]
         }
     }
 }

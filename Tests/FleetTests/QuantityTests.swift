@@ -1,4 +1,5 @@
 import Fleet
+import Telemetry
 import Testing
 
 @Suite("Numbers with units")
