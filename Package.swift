@@ -38,12 +38,13 @@ let package = Package(
         .target(
             name: "ResultSink", dependencies: ["CChecksum", "Telemetry", "Platform", "MosquittoClient"]),
 
-        // The simulated devices, and the proof.
+        // The simulated devices, the load generator, and the proof.
         .target(
             name: "Fleet",
             dependencies: [
                 "Telemetry", "Platform", "MosquittoClient", .product(name: "Yams", package: "Yams"),
             ]),
+        .target(name: "Load", dependencies: ["CEpoll", "MQTTWire", "Platform"]),
         .target(name: "Verify", dependencies: ["Telemetry", "Platform"]),
 
         // Composition.
@@ -63,7 +64,7 @@ let package = Package(
         .executableTarget(
             name: "headend",
             dependencies: [
-                "Hub", "Fleet", "Verify", "DeviceQueue", "Telemetry", "Platform", "MosquittoClient",
+                "Hub", "Fleet", "Load", "Verify", "MQTTWire", "DeviceQueue", "Telemetry", "Platform", "MosquittoClient",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "UnixSignals", package: "swift-service-lifecycle"),
             ]),
@@ -83,6 +84,7 @@ let package = Package(
             name: "DownstreamSinkTests", dependencies: ["ResultSink", "MosquittoClient", "Platform"]),
         .testTarget(
             name: "FleetTests", dependencies: ["Fleet", "Telemetry", "Platform", "MosquittoClient"]),
+        .testTarget(name: "LoadTests", dependencies: ["Load", "MQTTWire", "Platform"]),
         .testTarget(name: "VerifyTests", dependencies: ["Verify", "Telemetry", "Platform"]),
         .testTarget(name: "HubTests", dependencies: ["Hub", "MosquittoClient", "Telemetry"]),
         .testTarget(

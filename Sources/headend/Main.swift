@@ -54,7 +54,7 @@ struct Headend: AsyncParsableCommand {
             """,
         version: "headend 0.1.0",
         subcommands: [
-            RunCommand.self, ServeCommand.self, SimulateCommand.self, SubscribeCommand.self,
+            RunCommand.self, ServeCommand.self, SimulateCommand.self, LoadCommand.self, SubscribeCommand.self,
             VerifyCommand.self,
             QueueCommand.self, DeviceCommand.self,
         ])

@@ -35,11 +35,15 @@ struct TidyTests {
         "MosquittoClient": ["CMosquitto", "CEpoll", "Platform"],
         "ResultSink": ["CChecksum", "Telemetry", "Platform", "MosquittoClient"],
         "Fleet": ["Telemetry", "Platform", "MosquittoClient"], "Verify": ["Telemetry", "Platform"],
+        "Load": ["CEpoll", "MQTTWire", "Platform"],
         "Hub": [
             "Telemetry", "Platform", "MQTTWire", "MQTTBroker", "DeviceQueue", "PerpetualQuery", "ResultSink",
             "MosquittoClient",
         ],
-        "headend": ["Hub", "Fleet", "Verify", "DeviceQueue", "Telemetry", "Platform", "MosquittoClient"],
+        "headend": [
+            "Hub", "Fleet", "Load", "Verify", "MQTTWire", "DeviceQueue", "Telemetry", "Platform",
+            "MosquittoClient",
+        ],
     ]
 
     @Test("imports go downward only: no stage knows the next")
