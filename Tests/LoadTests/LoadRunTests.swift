@@ -31,6 +31,7 @@ struct LoadRunTests {
         .enabled(if: MosquittoProcess.isInstalled, MosquittoProcess.missing), arguments: cases)
     func clean(which: Case) throws {
         let broker = try MosquittoProcess()
+        defer { broker.stop() }
         var plan = LoadPlan()
         plan.port = broker.port
         plan.connections = 20
@@ -64,6 +65,7 @@ struct LoadRunTests {
         .enabled(if: MosquittoProcess.isInstalled && MosquittoProcess.hasClients, MosquittoProcess.missing))
     func endToEnd() throws {
         let broker = try MosquittoProcess()
+        defer { broker.stop() }
         // A session that keeps what is published while its client is away.
         _ = try broker.subscriber(["-E"])
         var plan = LoadPlan()
@@ -82,6 +84,7 @@ struct LoadRunTests {
         .enabled(if: MosquittoProcess.isInstalled, MosquittoProcess.missing), arguments: [nil, 100_000.0])
     func counted(rate: Double?) throws {
         let broker = try MosquittoProcess()
+        defer { broker.stop() }
         var plan = LoadPlan()
         plan.port = broker.port
         plan.connections = 7
@@ -112,6 +115,7 @@ struct LoadRunTests {
         .enabled(if: MosquittoProcess.isInstalled, MosquittoProcess.missing))
     func stalled() throws {
         let broker = try MosquittoProcess()
+        defer { broker.stop() }
         var plan = LoadPlan()
         plan.port = broker.port
         plan.connections = 4
@@ -133,6 +137,7 @@ struct LoadRunTests {
         .enabled(if: MosquittoProcess.isInstalled, MosquittoProcess.missing))
     func openLoop() throws {
         let broker = try MosquittoProcess()
+        defer { broker.stop() }
         var plan = LoadPlan()
         plan.port = broker.port
         plan.connections = 4
@@ -188,7 +193,8 @@ final class MosquittoProcess {
         throw Failure(description: "mosquitto did not open port \(port)")
     }
 
-    deinit {
+    /// Ends it at once. Called explicitly: an object may go away after its last use, before the run ends.
+    func stop() {
         kill(process.processIdentifier, SIGKILL)
         process.waitUntilExit()
         try? FileManager.default.removeItem(at: configuration)
