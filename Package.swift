@@ -29,6 +29,7 @@ let package = Package(
         .target(
             name: "DeviceQueue",
             dependencies: ["CChecksum", "Telemetry", "Platform"]),
+        .target(name: "QueryLanguage", dependencies: ["Telemetry"]),
         .target(name: "PerpetualQuery", dependencies: ["CChecksum", "Telemetry"]),
         .systemLibrary(
             name: "CMosquitto", pkgConfig: "libmosquitto", providers: [.apt(["libmosquitto-dev"])]),
@@ -64,7 +65,8 @@ let package = Package(
         .executableTarget(
             name: "headend",
             dependencies: [
-                "Hub", "Fleet", "Load", "Verify", "MQTTWire", "DeviceQueue", "Telemetry", "Platform", "MosquittoClient",
+                "Hub", "Fleet", "Load", "Verify", "QueryLanguage", "MQTTWire", "DeviceQueue", "Telemetry",
+                "Platform", "MosquittoClient",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "UnixSignals", package: "swift-service-lifecycle"),
             ]),
@@ -76,6 +78,9 @@ let package = Package(
         .testTarget(name: "MQTTBrokerTests", dependencies: ["MQTTBroker", "MQTTWire"]),
         .testTarget(
             name: "DeviceQueueTests", dependencies: ["DeviceQueue", "CChecksum", "Telemetry", "Platform"]),
+        .testTarget(
+            name: "QueryLanguageTests", dependencies: ["QueryLanguage", "Telemetry"],
+            resources: [.copy("Queries")]),
         .testTarget(name: "PerpetualQueryTests", dependencies: ["PerpetualQuery", "Telemetry"]),
         .testTarget(name: "MosquittoClientTests", dependencies: ["MosquittoClient", "Platform"]),
         .testTarget(

@@ -35,13 +35,14 @@ struct TidyTests {
         "MosquittoClient": ["CMosquitto", "CEpoll", "Platform"],
         "ResultSink": ["CChecksum", "Telemetry", "Platform", "MosquittoClient"],
         "Fleet": ["Telemetry", "Platform", "MosquittoClient"], "Verify": ["Telemetry", "Platform"],
-        "Load": ["CEpoll", "MQTTWire", "Platform"],
+        "Load": ["CEpoll", "MQTTWire", "Platform"], "QueryLanguage": ["Telemetry"],
         "Hub": [
             "Telemetry", "Platform", "MQTTWire", "MQTTBroker", "DeviceQueue", "PerpetualQuery", "ResultSink",
             "MosquittoClient",
         ],
         "headend": [
-            "Hub", "Fleet", "Load", "Verify", "MQTTWire", "DeviceQueue", "Telemetry", "Platform",
+            "Hub", "Fleet", "Load", "Verify", "QueryLanguage", "MQTTWire", "DeviceQueue", "Telemetry",
+            "Platform",
             "MosquittoClient",
         ],
     ]

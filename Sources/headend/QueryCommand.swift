@@ -1,0 +1,48 @@
+import ArgumentParser
+import Foundation
+import QueryLanguage
+
+/// The query language, offline.
+struct QueryCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "query", abstract: "The query language, offline.", subcommands: [Check.self])
+
+    struct Check: ParsableCommand {
+        static let configuration = CommandConfiguration(
+            abstract: "Check a query: syntax, names of functions, windows, joins.",
+            discussion: """
+                Reads Azure Stream Analytics SQL and says what is wrong, with the line and a hint. The hub does not \
+                run queries from files yet. Exit status 0, or 1 when something is wrong.
+
+                Example: headend query check minute.sql --reference devices
+                """)
+
+        @Argument(help: "The file with the query; - reads standard input.") var file: String
+        @Option(help: "An input that is reference data, which a JOIN needs no time bound for. Repeatable.")
+        var reference: [String] = []
+        @Flag(help: "JSON diagnostics, for editors.") var json = false
+
+        func run() throws {
+            let data: Data?
+            if file == "-" {
+                data = try FileHandle.standardInput.readToEnd() ?? Data()
+            } else {
+                data = FileManager.default.contents(atPath: file)
+            }
+            guard let data else {
+                throw Failure(status: .environment, message: "\(file): cannot be read: check the path")
+            }
+            guard let text = String(data: data, encoding: .utf8) else {
+                throw Failure.input("\(file): not UTF-8 text")
+            }
+            let errors = checkQuery(text: text, referenceInputs: reference)
+            if json {
+                Console.line(QueryCheckReport(errors: errors).json)
+            } else {
+                for error in errors { Console.note(error.render(source: text, name: file)) }
+                if errors.isEmpty { Console.line("\(file): no mistake found") }
+            }
+            if !errors.isEmpty { throw ExitCode(ExitStatus.failed.rawValue) }
+        }
+    }
+}
