@@ -308,7 +308,6 @@ final class BrokerLoop: @unchecked Sendable {
     // MARK: Counting and stopping
 
     func countRefusal(_ error: WireError) {
-        counters.refusals.wrappingIncrement(ordering: .relaxed)
         counters.note(refusal: error.reason.description)
     }
 

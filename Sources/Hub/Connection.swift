@@ -199,7 +199,7 @@ final class Connection {
         }
         let index = loop.routes.insert(
             fixed,
-            Route(device: device, deviceName: found.device, hasSubscribers: false, subscriptionVersion: .max))
+            Route(device: device))
         if found.propertyBag.isEmpty { remember(topic, index) }
         return index
     }

@@ -2,20 +2,15 @@
 package struct Route {
     /// The queue's number of the device; 0 when its name is not allowed.
     package var device: UInt32
-    /// The device part of the topic, for forwarding and messages.
-    var deviceName: Range<Int>
     /// Whether a subscription matches the topic, as of `subscriptionVersion`.
     var hasSubscribers: Bool
     var subscriptionVersion: UInt64
 
-    package init(
-        device: UInt32, deviceName: Range<Int>, hasSubscribers: Bool = false,
-        subscriptionVersion: UInt64 = .max
-    ) {
+    package init(device: UInt32) {
         self.device = device
-        self.deviceName = deviceName
-        self.hasSubscribers = hasSubscribers
-        self.subscriptionVersion = subscriptionVersion
+        hasSubscribers = false
+        // No version of the subscriptions: the first message finds out.
+        subscriptionVersion = .max
     }
 }
 
