@@ -7,7 +7,7 @@ import Platform
 /// their messages.
 extension BrokerLoop {
     /// The batches are durable: answers leave, and subscribers get what they asked for.
-    func complete(_ batches: [IngestBatch]) {
+    package func complete(_ batches: [IngestBatch]) {
         for batch in batches {
             outstandingBatches -= 1
             stagedBytes -= batch.staging.byteCount

@@ -1,7 +1,6 @@
 import DeviceQueue
 import MQTTBroker
 import MQTTWire
-import NIOCore
 import Platform
 
 /// Telemetry on its way to the storage thread: frames go into the open batch, and the batch is handed over once a
@@ -96,7 +95,7 @@ extension BrokerLoop {
         batch.routeGeneration = routes.generation
         open = batch
         // All reads of this turn of the loop share the hop to the storage thread.
-        eventLoop.execute { self.submit() }
+        wantTurnEnd()
         return batch
     }
 

@@ -1,16 +1,17 @@
 import Atomics
-import DeviceQueue
-import MQTTBroker
+package import DeviceQueue
+package import MQTTBroker
 import MQTTWire
-import NIOCore
-import Platform
+package import Platform
 
 /// Everything of one event loop: its connections, the broker's state machine, and the batch of telemetry that
 /// is being filled for the storage thread.
 ///
-/// `@unchecked Sendable`: confined to `eventLoop`; other threads only call `eventLoop.execute`.
-final class BrokerLoop: @unchecked Sendable {
-    let eventLoop: any EventLoop
+/// It knows neither threads nor sockets: an executor gives it turns, a transport gives it bytes.
+///
+/// `@unchecked Sendable`: confined to `executor`; other threads only call `executor.execute`.
+package final class BrokerLoop: @unchecked Sendable {
+    let executor: any LoopExecutor
     let queue: DeviceQueue
     let routes: RouteTable
     let packetBytesMax: Int
@@ -18,7 +19,7 @@ final class BrokerLoop: @unchecked Sendable {
     let ingestPayloadBytesMax: Int
     let limits: HubLimits
     let clock: any HubClock
-    let storage: StorageThread
+    let storage: any StorageInbox
     let counters: HubCounters
 
     var broker: Broker
@@ -30,7 +31,7 @@ final class BrokerLoop: @unchecked Sendable {
     private var nextConnectionNumber: UInt64 = 1
     /// Connections with output to flush at the end of this turn.
     private var dirty: [Connection] = []
-    private var isFlushScheduled = false
+    private var isTurnEndWanted = false
 
     /// The batch being filled, and empty ones to fill next.
     var open: IngestBatch?
@@ -48,11 +49,14 @@ final class BrokerLoop: @unchecked Sendable {
     /// Batches at the storage thread.
     var outstandingBatches = 0
 
-    init(
-        eventLoop: any EventLoop, queue: DeviceQueue, storage: StorageThread, clock: any HubClock,
+    /// - Parameters:
+    ///   - storage: gets the batches; each comes back through `complete`, in order.
+    ///   - seed: randomness, so that nobody can choose topics whose hashes collide.
+    package init(
+        executor: any LoopExecutor, queue: DeviceQueue, storage: any StorageInbox, clock: any HubClock,
         limits: HubLimits, counters: HubCounters, seed: UInt64
     ) {
-        self.eventLoop = eventLoop
+        self.executor = executor
         self.queue = queue
         self.storage = storage
         self.clock = clock
@@ -68,7 +72,7 @@ final class BrokerLoop: @unchecked Sendable {
     // MARK: Connections
 
     /// - Returns: nil when the limit of connections is reached.
-    func addConnection(now: UInt64) -> Connection? {
+    package func addConnection(now: UInt64) -> Connection? {
         guard slotByID.count < limits.connections, !isStopping else {
             counters.connectionsRefused.wrappingIncrement(ordering: .relaxed)
             return nil
@@ -93,7 +97,7 @@ final class BrokerLoop: @unchecked Sendable {
     }
 
     /// The socket is gone, for whatever reason.
-    func removeConnection(_ connection: Connection) {
+    package func removeConnection(_ connection: Connection) {
         guard slotByID.removeValue(forKey: connection.id) != nil else { return }
         slots[Int(connection.slot)] = nil
         freeSlots.append(Int(connection.slot))
@@ -146,7 +150,7 @@ final class BrokerLoop: @unchecked Sendable {
     }
 
     /// Publishes for the hub itself: results, and telemetry that is durable.
-    func publish(_ message: Message) {
+    package func publish(_ message: Message) {
         broker.publish(message, now: clock.monotonicNanoseconds(), actions: &actions)
         perform()
     }
@@ -227,14 +231,24 @@ final class BrokerLoop: @unchecked Sendable {
         if connection.isDirty { return }
         connection.isDirty = true
         dirty.append(connection)
-        if !isFlushScheduled {
-            isFlushScheduled = true
-            eventLoop.execute { self.flushAll() }
-        }
+        wantTurnEnd()
+    }
+
+    @inline(__always)
+    func wantTurnEnd() {
+        if isTurnEndWanted { return }
+        isTurnEndWanted = true
+        executor.endTurnSoon()
+    }
+
+    /// The events of this turn are done: one write a connection, and one batch for the storage.
+    package func endTurn() {
+        isTurnEndWanted = false
+        flushAll()
+        submit()
     }
 
     func flushAll() {
-        isFlushScheduled = false
         guard !dirty.isEmpty else { return }
         let due = dirty
         dirty.removeAll(keepingCapacity: true)
@@ -251,8 +265,8 @@ final class BrokerLoop: @unchecked Sendable {
 
     // MARK: Back-pressure
 
-    /// Whether a connection may read now; if not it is told later.
-    func mayRead(_ connection: Connection) -> Bool {
+    /// Whether a connection may read now; if not it is told later, by `ConnectionTransport.resumeReading`.
+    package func mayRead(_ connection: Connection) -> Bool {
         if !isPaused, connection.isWritable { return true }
         if !connection.isReadHeld {
             connection.isReadHeld = true
@@ -261,7 +275,8 @@ final class BrokerLoop: @unchecked Sendable {
         return false
     }
 
-    func writabilityChanged(_ connection: Connection, isWritable: Bool) {
+    /// The transport has more (false) or less (true) unsent bytes of a connection than it should.
+    package func writabilityChanged(_ connection: Connection, isWritable: Bool) {
         connection.isWritable = isWritable
         if isWritable, connection.isReadHeld, !isPaused { resumeReading() }
     }
@@ -281,7 +296,7 @@ final class BrokerLoop: @unchecked Sendable {
     // MARK: Time
 
     /// Called a few times a second: keep-alives, will delays, session expiry.
-    func advance() {
+    package func advance() {
         let now = clock.monotonicNanoseconds()
         var expired: [Connection] = []
         for case .some(let connection) in slots {
@@ -313,13 +328,14 @@ final class BrokerLoop: @unchecked Sendable {
 
     func countRejection(_ reason: String) { counters.note(rejection: reason) }
 
-    /// Takes no more; clients of MQTT 5 hear why.
-    func stop() {
+    /// Takes no more connections and hands over what is staged.
+    package func stop() {
         isStopping = true
         submit()
     }
 
-    func disconnectAll() {
+    /// Ends every connection, once everything owed has been answered; clients of MQTT 5 hear why.
+    package func disconnectAll() {
         for case .some(let connection) in slots {
             if connection.phase == .connected, connection.version == .v5 {
                 connection.write(.disconnect(Disconnect(reason: .serverShuttingDown)))

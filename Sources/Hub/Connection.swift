@@ -3,7 +3,7 @@ import MQTTBroker
 import MQTTWire
 
 /// What a connection needs of its transport; SwiftNIO today (`NIOConnectionHandler`).
-protocol ConnectionTransport: AnyObject {
+package protocol ConnectionTransport: AnyObject {
     /// Sends the bytes; they are copied before the call returns.
     func send(_ bytes: UnsafeRawBufferPointer)
     /// Closes once everything sent has left.
@@ -17,7 +17,7 @@ protocol ConnectionTransport: AnyObject {
 ///
 /// The hot path is `receive`: every frame of a read is handled in one pass over the raw bytes; a telemetry
 /// publish becomes a frame in the loop's staging buffer without an object of its own.
-final class Connection {
+package final class Connection {
     enum Phase {
         /// Nothing but CONNECT is taken.
         case awaitingConnect
@@ -33,7 +33,7 @@ final class Connection {
     /// Unsafe on purpose, as it is read several times a message: the loop is held by the pipeline and by the
     /// transport's handler, so it outlives every connection.
     unowned(unsafe) let loop: BrokerLoop
-    weak var transport: (any ConnectionTransport)?
+    package weak var transport: (any ConnectionTransport)?
 
     var phase = Phase.awaitingConnect
     var version = ProtocolVersion.v311
@@ -69,7 +69,7 @@ final class Connection {
     /// Takes the bytes of a read.
     ///
     /// - Returns: how many were used; the rest is the beginning of a frame and comes again with more behind it.
-    func receive(_ bytes: UnsafeRawBufferPointer, now: UInt64) -> Int {
+    package func receive(_ bytes: UnsafeRawBufferPointer, now: UInt64) -> Int {
         lastReadNanoseconds = now
         var at = 0
         while at < bytes.count, phase != .closing {

@@ -13,7 +13,7 @@ package final class HubCounters: Sendable {
     private let startNonce: UInt64
 
     /// - Parameter startNonce: makes assigned client identifiers of this run its own.
-    init(startNonce: UInt64) { self.startNonce = startNonce }
+    package init(startNonce: UInt64) { self.startNonce = startNonce }
 
     func note(rejection reason: String) { reasons.withLock { $0.rejections[reason, default: 0] += 1 } }
     func note(refusal reason: String) { reasons.withLock { $0.refusals[reason, default: 0] += 1 } }

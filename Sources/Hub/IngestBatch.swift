@@ -4,7 +4,7 @@ import DeviceQueue
 /// whom once it is durable.
 ///
 /// `@unchecked Sendable`: exactly one thread holds it at a time; handing over is the guard.
-final class IngestBatch: @unchecked Sendable {
+package final class IngestBatch: @unchecked Sendable {
     /// What the publisher is owed: the packet type.
     enum Answer: UInt8 {
         case nothing = 0

@@ -44,8 +44,9 @@ final class Pipeline: Sendable {
         storage = StorageThread(queue: queue, clock: clock)
         segments = SegmentThread(queue: queue, segmentBytes: configuration.queueLimits.segmentBytes)
         // Connections and the broker's state live on the event loop; telemetry is staged there.
+        let executor = NIOLoopExecutor(group.next())
         loop = BrokerLoop(
-            eventLoop: group.next(), queue: queue, storage: storage, clock: clock, limits: limits,
+            executor: executor, queue: queue, storage: storage, clock: clock, limits: limits,
             counters: counters, seed: .random(in: .min ... .max))
         // The query reads what is durable, from where its checkpoint stands, and hands rows to the sinks.
         minute = try QueryService(
@@ -54,11 +55,12 @@ final class Pipeline: Sendable {
 
         minute.start()
         storage.start(
-            onDurable: { [loop] batches in loop.eventLoop.execute { loop.complete(batches) } },
+            onDurable: { [loop] batches in loop.executor.execute { loop.complete(batches) } },
             onAdvance: { [minute, segments, queue] in
                 minute.wake()
                 segments.wake(durableEnd: queue.durableEnd)
             })
+        ticker = executor.start(loop)
         do {
             listener = try await MQTTListener.bind(configuration.mqtt, group: group, loop: loop, clock: clock)
         } catch {
@@ -68,9 +70,6 @@ final class Pipeline: Sendable {
             try? await group.shutdownGracefully()
             throw error
         }
-        ticker = loop.eventLoop.scheduleRepeatedTask(
-            initialDelay: .milliseconds(250), delay: .milliseconds(250)
-        ) { [loop] _ in loop.advance() }
     }
 
     /// Stops in the order of the data: no more connections, everything staged made durable and answered,
@@ -78,10 +77,10 @@ final class Pipeline: Sendable {
     func stop() async {
         await listener.close()
         ticker.cancel()
-        try? await loop.eventLoop.submit { [loop] in loop.stop() }.get()
+        await loop.executor.run { [loop] in loop.stop() }
         storage.stop()
         // What the storage thread answered last is in the loop's queue before this.
-        try? await loop.eventLoop.submit { [loop] in loop.disconnectAll() }.get()
+        await loop.executor.run { [loop] in loop.disconnectAll() }
         minute.stop()
         segments.stop()
         try? await group.shutdownGracefully()

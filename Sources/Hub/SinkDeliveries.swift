@@ -1,7 +1,6 @@
 import MQTTBroker
 import MQTTWire
 import MosquittoClient
-import NIOCore
 import Platform
 import ResultSink
 import Telemetry
@@ -95,7 +94,7 @@ final class TopicDelivery: ResultDelivery {
 
     private func publish(_ messages: [Message]) {
         guard !messages.isEmpty else { return }
-        loop.eventLoop.execute { [loop] in
+        loop.executor.execute { [loop] in
             for message in messages { loop.publish(message) }
         }
     }

@@ -6,7 +6,7 @@ import Telemetry
 
 /// The one thread that writes the log: it takes all that arrived during the last sync, appends it, syncs once
 /// and sends the answers on their way (natural group commit: no timer).
-final class StorageThread: Sendable {
+final class StorageThread: StorageInbox {
     /// Whether the log takes records.
     enum State: Sendable, Equatable {
         case running
@@ -61,6 +61,7 @@ final class StorageThread: Sendable {
     }
 
     private func run(onDurable: ([IngestBatch]) -> Void, onAdvance: () -> Void) {
+        var writer = StorageWriter(queue: queue)
         while true {
             let (batches, isTickWanted, isStopping) = mailbox.wait {
                 !$0.batches.isEmpty || $0.isTickWanted || $0.isStopping
@@ -72,35 +73,28 @@ final class StorageThread: Sendable {
                 return (mailbox.batches, mailbox.isTickWanted, mailbox.isStopping)
             }
             if batches.isEmpty, !isTickWanted, isStopping { return }
-            let now = clock.wallTicks()
+            writer.take(batches, isTickWanted: isTickWanted)
+            let durable: [IngestBatch]
             do throws(QueueError) {
-                for batch in batches where batch.staging.frameCount > 0 {
-                    // After a stall more can wait than one commit should hold.
-                    if queue.pendingBytes + batch.staging.byteCount > Self.commitBytesMax {
-                        try commitWhenThereIsRoom()
-                    }
-                    try queue.append(batch.staging, arrivalTicks: now)
-                }
-                if isTickWanted { try queue.appendTick(arrivalTicks: now) }
-                try commitWhenThereIsRoom()
+                durable = try writeWhenThereIsRoom(&writer)
             } catch {
                 mailbox.update { $0.state = .failed(error.description) }
                 waitForStop()
                 return
             }
             commits.wrappingIncrement(ordering: .relaxed)
-            if !batches.isEmpty { onDurable(batches) }
+            if !durable.isEmpty { onDurable(durable) }
             onAdvance()
         }
     }
 
     /// A full disk is waited out: the batches stay in memory, sockets stop being read, nothing is lost.
-    private func commitWhenThereIsRoom() throws(QueueError) {
+    private func writeWhenThereIsRoom(_ writer: inout StorageWriter) throws(QueueError) -> [IngestBatch] {
         while true {
             do throws(QueueError) {
-                try queue.commit()
+                let durable = try writer.write(nowTicks: clock.wallTicks())
                 mailbox.withLock { if $0.state != .running { $0.state = .running } }
-                return
+                return durable
             } catch {
                 guard case .full = error else { throw error }
                 let isStopping = mailbox.withLock {
@@ -115,9 +109,6 @@ final class StorageThread: Sendable {
             }
         }
     }
-
-    /// Bytes of one group commit at most, unless a single batch is larger.
-    private static let commitBytesMax = 64 << 20
 
     private func waitForStop() {
         mailbox.wait {
