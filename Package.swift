@@ -23,7 +23,10 @@ let package = Package(
         .target(name: "CPlatform"),
         .target(name: "Platform", dependencies: ["CPlatform"]),
 
+        .systemLibrary(name: "CEpoll", path: "Sources/MosquittoClient/CEpoll"),
+
         // The stages, in the order of the data.
+        .target(name: "Transport", dependencies: ["CEpoll", "CPlatform", "Platform"]),
         .target(name: "MQTTWire"),
         .target(name: "MQTTBroker", dependencies: ["MQTTWire"]),
         .target(
@@ -33,7 +36,6 @@ let package = Package(
         .target(name: "PerpetualQuery", dependencies: ["CChecksum", "Telemetry"]),
         .systemLibrary(
             name: "CMosquitto", pkgConfig: "libmosquitto", providers: [.apt(["libmosquitto-dev"])]),
-        .systemLibrary(name: "CEpoll", path: "Sources/MosquittoClient/CEpoll"),
         .target(
             name: "MosquittoClient", dependencies: ["CMosquitto", "CEpoll", "Platform"], exclude: ["CEpoll"]),
         .target(
@@ -52,8 +54,8 @@ let package = Package(
         .target(
             name: "Hub",
             dependencies: [
-                "Telemetry", "Platform", "MQTTWire", "MQTTBroker", "DeviceQueue", "PerpetualQuery",
-                "ResultSink", "MosquittoClient",
+                "Telemetry", "Platform", "Transport", "MQTTWire", "MQTTBroker", "DeviceQueue",
+                "PerpetualQuery", "ResultSink", "MosquittoClient",
                 .product(name: "Atomics", package: "swift-atomics"),
                 .product(name: "Hummingbird", package: "hummingbird"),
                 .product(name: "Logging", package: "swift-log"),
@@ -74,6 +76,7 @@ let package = Package(
         // Tests: the source itself, then each stage, then the real binary.
         .testTarget(name: "TidyTests"),
         .testTarget(name: "TelemetryTests", dependencies: ["Telemetry"]),
+        .testTarget(name: "TransportTests", dependencies: ["Transport", "Platform"]),
         .testTarget(name: "MQTTWireTests", dependencies: ["MQTTWire"], resources: [.copy("Vectors")]),
         .testTarget(name: "MQTTBrokerTests", dependencies: ["MQTTBroker", "MQTTWire"]),
         .testTarget(

@@ -2,6 +2,7 @@
 #define _GNU_SOURCE
 #include "cplatform.h"
 #include <pthread.h>
+#include <sys/socket.h>
 #include <sys/resource.h>
 
 void headend_name_thread(const char *name) {
@@ -16,3 +17,7 @@ unsigned long headend_open_files_max(void) {
     struct rlimit limit;
     return getrlimit(RLIMIT_NOFILE, &limit) == 0 ? (unsigned long)limit.rlim_cur : 1024;
 }
+
+#if !defined(__APPLE__)
+int headend_accept(int listener) { return accept4(listener, 0, 0, SOCK_NONBLOCK | SOCK_CLOEXEC); }
+#endif

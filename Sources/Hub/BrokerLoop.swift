@@ -105,6 +105,7 @@ package final class BrokerLoop: @unchecked Sendable {
         let wasConnected = connection.session != nil
         connection.phase = .closing
         connection.session = nil
+        connection.transport = nil
         if wasConnected {
             broker.connectionClosed(connection.id, now: clock.monotonicNanoseconds(), actions: &actions)
             perform()
@@ -130,7 +131,14 @@ package final class BrokerLoop: @unchecked Sendable {
     private func closeAfterFlush(_ connection: Connection) {
         connection.phase = .closing
         flush(connection)
-        connection.transport?.closeAfterFlush()
+        if connection.output.count == 0 { return closeNow(connection) }
+        connection.closeDeadline = clock.monotonicNanoseconds() + limits.closeTimeoutNanoseconds
+    }
+
+    /// Everything that the peer should hear has been sent.
+    private func closeNow(_ connection: Connection) {
+        connection.transport?.close()
+        removeConnection(connection)
     }
 
     // MARK: The broker
@@ -257,10 +265,21 @@ package final class BrokerLoop: @unchecked Sendable {
 
     private func flush(_ connection: Connection) {
         connection.isDirty = false
-        guard connection.output.count > 0 else { return }
-        connection.transport?.send(
-            UnsafeRawBufferPointer(start: connection.output.base, count: connection.output.count))
-        connection.output.removeAll()
+        guard connection.output.count > 0, let transport = connection.transport else { return }
+        connection.output.removeFirst(transport.send(connection.output.bytes))
+        // A peer that takes nothing is not read either, with a gap between the marks: no switching to and fro.
+        if connection.isWritable {
+            connection.isWritable = connection.output.count <= limits.outputBytesMax
+        } else if connection.output.count <= limits.outputBytesMax / 4 {
+            connection.isWritable = true
+            if connection.isReadHeld, !isPaused { resumeReading() }
+        }
+    }
+
+    /// The transport takes more of a connection's bytes again.
+    package func canSend(_ connection: Connection) {
+        flush(connection)
+        if connection.phase == .closing, connection.output.count == 0 { closeNow(connection) }
     }
 
     // MARK: Back-pressure
@@ -273,12 +292,6 @@ package final class BrokerLoop: @unchecked Sendable {
             heldReads.append(connection)
         }
         return false
-    }
-
-    /// The transport has more (false) or less (true) unsent bytes of a connection than it should.
-    package func writabilityChanged(_ connection: Connection, isWritable: Bool) {
-        connection.isWritable = isWritable
-        if isWritable, connection.isReadHeld, !isPaused { resumeReading() }
     }
 
     func resumeReading() {
@@ -299,6 +312,7 @@ package final class BrokerLoop: @unchecked Sendable {
     package func advance() {
         let now = clock.monotonicNanoseconds()
         var expired: [Connection] = []
+        var stuck: [Connection] = []
         for case .some(let connection) in slots {
             let limit: UInt64
             switch connection.phase {
@@ -306,13 +320,19 @@ package final class BrokerLoop: @unchecked Sendable {
             case .connected:
                 guard connection.keepAliveNanoseconds > 0, !connection.isReadHeld else { continue }
                 limit = connection.keepAliveNanoseconds + connection.keepAliveNanoseconds / 2
-            case .closing: continue
+            case .closing:
+                if connection.closeDeadline != 0, now > connection.closeDeadline { stuck.append(connection) }
+                continue
             }
             if now > connection.lastReadNanoseconds + limit { expired.append(connection) }
         }
         for connection in expired {
             counters.keepAliveTimeouts.wrappingIncrement(ordering: .relaxed)
             connection.refuse(WireError(.keepAliveTimeout, "nothing was heard within 1.5 keep-alives"), now)
+        }
+        for connection in stuck {
+            connection.transport?.abort()
+            removeConnection(connection)
         }
         broker.advance(now: now, actions: &actions)
         perform()

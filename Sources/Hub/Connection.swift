@@ -2,13 +2,18 @@ import DeviceQueue
 import MQTTBroker
 import MQTTWire
 
-/// What a connection needs of its transport; SwiftNIO today (`NIOConnectionHandler`).
+/// What a connection needs of its transport: a socket, or a simulated one. Every call comes in a turn of the loop.
 package protocol ConnectionTransport: AnyObject {
-    /// Sends the bytes; they are copied before the call returns.
-    func send(_ bytes: UnsafeRawBufferPointer)
-    /// Closes once everything sent has left.
-    func closeAfterFlush()
-    /// Asks for more bytes again, after the loop held reading back.
+    /// Sends bytes.
+    ///
+    /// - Returns: how many were taken. When it is less than all, `BrokerLoop.canSend` is called when there is room
+    ///   for more.
+    func send(_ bytes: UnsafeRawBufferPointer) -> Int
+    /// Ends the connection behind the last byte that was taken; nothing is heard of it any more.
+    func close()
+    /// Ends the connection at once; nothing is heard of it any more.
+    func abort()
+    /// Asks for more bytes again, after `BrokerLoop.mayRead` said no.
     func resumeReading()
 }
 
@@ -31,9 +36,10 @@ package final class Connection {
     let slot: UInt32
     let generation: UInt32
     /// Unsafe on purpose, as it is read several times a message: the loop is held by the pipeline and by the
-    /// transport's handler, so it outlives every connection.
+    /// transport, so it outlives every connection.
     unowned(unsafe) let loop: BrokerLoop
-    package weak var transport: (any ConnectionTransport)?
+    /// It and the connection hold each other until the connection ends.
+    package var transport: (any ConnectionTransport)?
 
     var phase = Phase.awaitingConnect
     var version = ProtocolVersion.v311
@@ -47,14 +53,17 @@ package final class Connection {
     var lastReadNanoseconds: UInt64
     /// 0: none was asked for.
     var keepAliveNanoseconds: UInt64 = 0
-    let output = OutputBuffer()
+    var output = OutputBuffer()
     /// In the loop's list of connections that have output to flush.
     var isDirty = false
     var isReadHeld = false
+    /// False while more waits for the peer than should.
     var isWritable = true
+    /// Monotonic nanoseconds when a peer that does not take the last bytes is cut off; 0 while not closing.
+    var closeDeadline: UInt64 = 0
 
     /// The topic of the last telemetry publish and where it led: most devices use one topic.
-    private let lastTopic = OutputBuffer(byteCapacity: 64)
+    private var lastTopic = OutputBuffer()
     private var lastRoute: UInt32 = IngestBatch.Entry.noRoute
     private var lastRouteGeneration: UInt32 = 0
 
@@ -170,7 +179,7 @@ package final class Connection {
         of topic: UnsafeRawBufferPointer, _ match: inout TopicRule.Match?
     ) throws(WireError) -> UInt32? {
         if lastRouteGeneration == loop.routes.generation, lastRoute != IngestBatch.Entry.noRoute,
-            lastTopic.count == topic.count, sameBytes(lastTopic.base, topic)
+            sameBytes(lastTopic.bytes, topic)
         {
             return lastRoute
         }
@@ -205,7 +214,7 @@ package final class Connection {
     }
 
     private func remember(_ topic: UnsafeRawBufferPointer, _ index: UInt32) {
-        lastTopic.removeAll()
+        lastTopic.removeFirst(lastTopic.count)
         if let source = topic.baseAddress {
             lastTopic.extend(by: topic.count).copyMemory(from: source, byteCount: topic.count)
         }
@@ -214,8 +223,9 @@ package final class Connection {
     }
 
     @inline(__always)
-    private func sameBytes(_ left: UnsafeMutableRawPointer, _ right: UnsafeRawBufferPointer) -> Bool {
-        guard let base = right.baseAddress else { return true }
+    private func sameBytes(_ left: UnsafeRawBufferPointer, _ right: UnsafeRawBufferPointer) -> Bool {
+        guard left.count == right.count else { return false }
+        guard let left = left.baseAddress, let base = right.baseAddress else { return true }
         let count = right.count
         var at = 0
         while at + 8 <= count {

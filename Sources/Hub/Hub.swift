@@ -104,7 +104,12 @@ package final class Hub: Sendable {
             do {
                 try await services.run()
             } catch {
-                announce.yield(.failure(HubError.bind("http", address, error)))
+                let failure = error as? IOError
+                announce.yield(
+                    .failure(
+                        HubError.bind(
+                            "http", address, code: failure?.errnoCode ?? 0,
+                            failure?.description ?? String(describing: error))))
                 throw error
             }
         }

@@ -6,6 +6,8 @@ import Synchronization
 package final class HubCounters: Sendable {
     let connections = ManagedAtomic<Int>(0)
     let connectionsRefused = ManagedAtomic<Int>(0)
+    /// Times the system had no descriptor or memory for another connection.
+    let acceptPauses = ManagedAtomic<Int>(0)
     let keepAliveTimeouts = ManagedAtomic<Int>(0)
     let droppedSlowConsumer = ManagedAtomic<Int>(0)
     private let reasons = Mutex<(rejections: [String: Int], refusals: [String: Int])>(([:], [:]))

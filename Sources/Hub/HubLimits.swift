@@ -15,6 +15,8 @@ package struct HubLimits: Sendable {
     package var stagedBytesMax = 64 << 20
     /// A socket that sent no CONNECT by then is closed.
     package var connectTimeoutNanoseconds: UInt64 = 30_000_000_000
+    /// A peer that does not take the last bytes of a connection is cut off by then.
+    package var closeTimeoutNanoseconds: UInt64 = 5_000_000_000
     /// Bytes waiting for a peer that does not read before it is not read either.
     package var outputBytesMax = 1 << 20
 

@@ -33,6 +33,9 @@ extension HubStatus {
             "headend_mqtt_turned_away_total", "counter", "Connections above the limit.",
             [("", connectionsTurnedAway)])
         metric(
+            "headend_mqtt_accept_pauses_total", "counter",
+            "Times the system had no descriptor for another connection.", [("", acceptPauses)])
+        metric(
             "headend_mqtt_keepalive_timeouts_total", "counter", "Connections that went silent.",
             [("", keepAliveTimeouts)])
         metric(

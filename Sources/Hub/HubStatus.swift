@@ -27,6 +27,8 @@ package struct HubStatus: Sendable {
     package var subscriptions: Int
     package var refusals: [(reason: String, count: Int)]
     package var connectionsTurnedAway: Int
+    /// Times the system had no descriptor or memory for another connection.
+    package var acceptPauses: Int
     package var keepAliveTimeouts: Int
     /// Messages that subscribers did not get: too slow at QoS 0, or their session's buffer was full.
     package var droppedForSubscribers: Int
@@ -62,6 +64,7 @@ package struct HubStatus: Sendable {
         subscriptions = pipeline.counters.brokerCounters.subscriptions
         refusals = pipeline.counters.refusalsByReason
         connectionsTurnedAway = pipeline.counters.connectionsRefused.load(ordering: .relaxed)
+        acceptPauses = pipeline.counters.acceptPauses.load(ordering: .relaxed)
         keepAliveTimeouts = pipeline.counters.keepAliveTimeouts.load(ordering: .relaxed)
         let broker = pipeline.counters.brokerCounters
         droppedForSubscribers =
@@ -88,6 +91,7 @@ package struct HubStatus: Sendable {
             Column("durableBytes", .bigint(Int64(durableBytes))),
             Column("protocolErrors", Self.value(of: refusals)),
             Column("connectionsTurnedAway", .bigint(Int64(connectionsTurnedAway))),
+            Column("acceptPauses", .bigint(Int64(acceptPauses))),
             Column("keepAliveTimeouts", .bigint(Int64(keepAliveTimeouts))),
             Column("droppedForSubscribers", .bigint(Int64(droppedForSubscribers))),
             Column("sinks", .array(sinks.map(Self.value(of:)))),

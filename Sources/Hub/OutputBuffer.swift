@@ -1,49 +1,65 @@
-/// Bytes on their way to a peer: grown when needed, emptied by each flush, never shrunk below its first size.
+/// Bytes on their way to a peer: grown when needed, small again when empty, no memory before the first.
 ///
-/// Confined to its event loop.
-final class OutputBuffer {
-    private(set) var base: UnsafeMutableRawPointer
-    private(set) var count = 0
-    private var capacity: Int
+/// Confined to its event loop. A hot-path struct with raw memory: every length is checked against `capacity`;
+/// the owner releases it once.
+struct OutputBuffer: ~Copyable {
+    private var memory: UnsafeMutableRawPointer?
+    private var capacity = 0
+    private var head = 0
+    private var tail = 0
 
-    init(byteCapacity: Int = 512) {
-        capacity = byteCapacity
-        base = .allocate(byteCount: byteCapacity, alignment: 8)
+    deinit { memory?.deallocate() }
+
+    var count: Int { tail - head }
+
+    var bytes: UnsafeRawBufferPointer {
+        UnsafeRawBufferPointer(start: memory.map { $0 + head }, count: count)
     }
-
-    deinit { base.deallocate() }
 
     /// Room for `byteCount` more bytes, already counted as written.
     @inline(__always)
-    func extend(by byteCount: Int) -> UnsafeMutableRawPointer {
-        if count + byteCount > capacity { grow(to: count + byteCount) }
-        defer { count += byteCount }
-        return base + count
+    mutating func extend(by byteCount: Int) -> UnsafeMutableRawPointer {
+        if let memory, tail + byteCount <= capacity {
+            defer { tail += byteCount }
+            return memory + tail
+        }
+        return grow(by: byteCount)
     }
 
-    func append(_ bytes: [UInt8]) {
+    mutating func append(_ bytes: [UInt8]) {
         bytes.withUnsafeBytes { source in
             guard let start = source.baseAddress else { return }
             extend(by: source.count).copyMemory(from: start, byteCount: source.count)
         }
     }
 
-    func removeAll() {
-        count = 0
-        // A large answer (a retained megabyte) must not stay with an idle connection.
-        if capacity > 65_536 {
-            base.deallocate()
-            capacity = 512
-            base = .allocate(byteCount: capacity, alignment: 8)
+    /// Forgets the first bytes: they have left.
+    mutating func removeFirst(_ byteCount: Int) {
+        head += byteCount
+        if head < tail { return }
+        head = 0
+        tail = 0
+        // What a burst needed must not stay with an idle connection.
+        if capacity > Self.idleBytesMax {
+            memory?.deallocate()
+            memory = nil
+            capacity = 0
         }
     }
 
-    private func grow(to needed: Int) {
-        let larger = max(needed, capacity * 2)
+    private static let firstBytes = 128
+    private static let idleBytesMax = 1_024
+
+    private mutating func grow(by byteCount: Int) -> UnsafeMutableRawPointer {
+        let needed = count + byteCount
+        let larger = needed <= capacity / 2 ? capacity : max(needed, capacity * 2, Self.firstBytes)
         let moved = UnsafeMutableRawPointer.allocate(byteCount: larger, alignment: 8)
-        moved.copyMemory(from: base, byteCount: count)
-        base.deallocate()
-        base = moved
+        if let memory, count > 0 { moved.copyMemory(from: memory + head, byteCount: count) }
+        memory?.deallocate()
+        memory = moved
         capacity = larger
+        tail = needed
+        head = 0
+        return moved + (needed - byteCount)
     }
 }

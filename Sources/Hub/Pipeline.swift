@@ -1,8 +1,7 @@
 import DeviceQueue
-import NIOCore
-import NIOPosix
 import Platform
 import Telemetry
+import Transport
 
 /// The path of the data, one line a stage; read the source from here.
 ///
@@ -17,10 +16,9 @@ final class Pipeline: Sendable {
     let storage: StorageThread
     let minute: QueryService
     private let loop: BrokerLoop
-    private let group: MultiThreadedEventLoopGroup
+    private let thread: EventThread
     private let segments: SegmentThread
     private let listener: MQTTListener
-    private let ticker: RepeatedTask
 
     var mqttAddress: HostPort { listener.address }
 
@@ -34,7 +32,7 @@ final class Pipeline: Sendable {
         // Files of the log and the sinks, and HTTP, must find descriptors however many devices connect.
         limits.connections = max(16, min(limits.connections, ProcessLimits.openFilesMax - 256))
         counters = HubCounters(startNonce: UInt64(bitPattern: clock.wallTicks()))
-        group = MultiThreadedEventLoopGroup(numberOfThreads: 1)
+        thread = try EventThread(clock: clock)
 
         // The log is the only truth: everything else is rebuilt from it or verified against it.
         queue = try DeviceQueue.open(
@@ -44,9 +42,8 @@ final class Pipeline: Sendable {
         storage = StorageThread(queue: queue, clock: clock)
         segments = SegmentThread(queue: queue, segmentBytes: configuration.queueLimits.segmentBytes)
         // Connections and the broker's state live on the event loop; telemetry is staged there.
-        let executor = NIOLoopExecutor(group.next())
         loop = BrokerLoop(
-            executor: executor, queue: queue, storage: storage, clock: clock, limits: limits,
+            executor: thread, queue: queue, storage: storage, clock: clock, limits: limits,
             counters: counters, seed: .random(in: .min ... .max))
         // The query reads what is durable, from where its checkpoint stands, and hands rows to the sinks.
         minute = try QueryService(
@@ -60,14 +57,14 @@ final class Pipeline: Sendable {
                 minute.wake()
                 segments.wake(durableEnd: queue.durableEnd)
             })
-        ticker = executor.start(loop)
+        thread.start("headend-mqtt", handler: loop)
         do {
-            listener = try await MQTTListener.bind(configuration.mqtt, group: group, loop: loop, clock: clock)
+            listener = try MQTTListener.open(configuration.mqtt, on: thread)
         } catch {
+            thread.stop()
             storage.stop()
             minute.stop()
             segments.stop()
-            try? await group.shutdownGracefully()
             throw error
         }
     }
@@ -75,14 +72,13 @@ final class Pipeline: Sendable {
     /// Stops in the order of the data: no more connections, everything staged made durable and answered,
     /// everything durable queried and checkpointed, every sink given its rows.
     func stop() async {
-        await listener.close()
-        ticker.cancel()
+        listener.close()
         await loop.executor.run { [loop] in loop.stop() }
         storage.stop()
         // What the storage thread answered last is in the loop's queue before this.
         await loop.executor.run { [loop] in loop.disconnectAll() }
         minute.stop()
+        thread.stop()
         segments.stop()
-        try? await group.shutdownGracefully()
     }
 }

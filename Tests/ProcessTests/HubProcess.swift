@@ -12,6 +12,7 @@ final class HubProcess {
     /// What every start has said on standard error.
     private(set) var errors = ""
     private let options: [String]
+    private let openFilesMax: Int?
     private var process: ChildProcess?
     private var starts = 0
 
@@ -20,12 +21,14 @@ final class HubProcess {
     /// - Parameters:
     ///   - options: after those for data and listeners.
     ///   - configuration: the text of a file for `--config`.
-    init(_ options: [String] = [], configuration: String? = nil) throws {
+    ///   - openFilesMax: how many descriptors the system gives it; nil for as many as the test has.
+    init(_ options: [String] = [], configuration: String? = nil, openFilesMax: Int? = nil) throws {
         let directory = try TemporaryDirectory()
         self.directory = directory
         data = directory.path + "/data"
         let file = try configuration.map { ["--config", try directory.write("hub.yaml", $0)] }
         self.options = options + (file ?? [])
+        self.openFilesMax = openFilesMax
         try start()
     }
 
@@ -63,11 +66,16 @@ final class HubProcess {
 
     private func launch() throws -> ChildProcess {
         starts += 1
-        return try ChildProcess(
-            Programs.headend,
+        let arguments =
             [
                 "serve", "--data", data, "--mqtt", "127.0.0.1:\(mqttPort)", "--http", "127.0.0.1:\(httpPort)",
-            ] + options, directory: directory.path, label: "hub-\(starts)")
+            ] + options
+        let label = "hub-\(starts)"
+        guard let openFilesMax else {
+            return try ChildProcess(Programs.headend, arguments, directory: directory.path, label: label)
+        }
+        let limited = ["-c", "ulimit -n \(openFilesMax); exec \"$0\" \"$@\"", Programs.headend]
+        return try ChildProcess("/bin/sh", limited + arguments, directory: directory.path, label: label)
     }
 
     private func port(_ name: String, _ output: String) throws -> UInt16 {

@@ -4,4 +4,6 @@
 void headend_name_thread(const char *name);
 /// How many files and sockets this process may have open (RLIMIT_NOFILE, soft).
 unsigned long headend_open_files_max(void);
+/// accept4(2), non-blocking and closed at exec; -1 with errno. Linux only.
+int headend_accept(int listener);
 #endif
