@@ -29,9 +29,10 @@ let package = Package(
         .target(name: "Transport", dependencies: ["CEpoll", "CPlatform", "Platform"]),
         .target(name: "MQTTWire"),
         .target(name: "MQTTBroker", dependencies: ["MQTTWire"]),
+        .systemLibrary(name: "CZstd", pkgConfig: "libzstd", providers: [.apt(["libzstd-dev"])]),
         .target(
             name: "DeviceQueue",
-            dependencies: ["CChecksum", "Telemetry", "Platform"]),
+            dependencies: ["CChecksum", "CZstd", "Telemetry", "Platform"]),
         .target(name: "QueryLanguage", dependencies: ["Telemetry"]),
         .target(name: "PerpetualQuery", dependencies: ["CChecksum", "Telemetry"]),
         .systemLibrary(

@@ -55,6 +55,7 @@ package final class DeviceQueue: @unchecked Sendable {
             where name.hasSuffix(".next") || name.hasSuffix(".tmp") {
                 try Recovery.attempt { () throws(FileError) in try files.remove(directory + "/" + name) }
             }
+            try Recovery.settleCompression(in: directory, files: files)
         }
         let (segments, first) = try Recovery.segments(in: directory, files: files)
         let logID = first?.logID ?? LogFormat.mixed(UInt64(bitPattern: nowTicks) ^ LogFormat.mixed(seed))
@@ -224,6 +225,18 @@ package final class DeviceQueue: @unchecked Sendable {
         }
         try catalog.dropOldCaches()
         if let last = sealed.last { sidecarsBefore.withLock { $0 = max($0, last.end) } }
+    }
+
+    /// Compresses one sealed segment, the oldest that is due, see `QueueLimits.plainBytes`. For one thread of its
+    /// own, again and again while it returns true; reads and writes a segment, about 0.15 s of CPU for 64 MiB.
+    ///
+    /// - Parameter shouldStop: asked about each 64 KiB; when it says yes, nothing has changed.
+    /// - Returns: false when nothing is due.
+    /// - Throws: `.full`: the segment stays as it is, and a later call tries again. `.file`: it stays as it is
+    ///   until the log is opened again.
+    package func compressNextSegment(shouldStop: () -> Bool = { false }) throws(QueueError) -> Bool {
+        guard mode == .readWrite, failure == nil else { return false }
+        return try catalog.compressNext(shouldStop: shouldStop)
     }
 
     // State.

@@ -35,6 +35,12 @@ package struct QueueLimits: Sendable {
     /// load, hours of a usual one. Older pages are given back, so that zero-filling finds warm memory: fresh
     /// pages cost a virtual machine eight times as much (0.14 against 0.018 CPU s for 64 MiB).
     package var cachedBytes = 512 << 20
+    /// Bytes of the newest log that are never compressed; nil compresses nothing. 256 MiB: below `cachedBytes`, so
+    /// that a segment is compressed from memory; repetitions come from the newest minutes.
+    package var plainBytes: Int? = 256 << 20
+    /// Bytes of uncompressed blocks kept for readers of compressed segments. 4 MiB: 64 blocks, a page of each
+    /// of 64 devices.
+    package var blockCacheBytes = 4 << 20
     /// Bytes of a reader's buffer. 1 MiB: sequential reads at full speed.
     package var readBytes = 1 << 20
 
@@ -71,6 +77,9 @@ package struct QueueLimits: Sendable {
             throw .invalidLimits(
                 "dedupSlots must be a power of two from 64; chunkBytes and readBytes multiples of 8 from "
                     + "4,096; openSegments, dedupHorizonTicks and dedupMinimum positive")
+        }
+        guard plainBytes ?? 0 >= 0, blockCacheBytes >= 0 else {
+            throw .invalidLimits("plainBytes and blockCacheBytes are not negative")
         }
         guard pendingBytesMax >= recordBytesMax + overheadBytesMax else {
             throw .invalidLimits("pendingBytesMax must hold at least one record of recordBytesMax")

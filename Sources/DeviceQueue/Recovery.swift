@@ -22,11 +22,15 @@ enum Recovery {
     ) throws(QueueError) -> (segments: [Segment], first: SegmentHeader?) {
         var segments: [Segment] = []
         var first: SegmentHeader?
-        for name in try attempt({ () throws(FileError) in try files.list(directory) })
-        where name.hasSuffix(".log") {
+        let names = try attempt { () throws(FileError) in try files.list(directory) }
+        for (place, name) in names.enumerated() where name.hasSuffix(".log") || name.hasSuffix(".logz") {
+            // The plain file wins: it stands just before the compressed one.
+            let isCompressed = name.hasSuffix("z")
+            if isCompressed, place > 0, names[place - 1] + "z" == name { continue }
             let path = directory + "/" + name
             let header = try SegmentHeader.decode(try headerBytes(path, files: files), path: path)
-            let segment = Segment(directory: directory, header: header)
+            var segment = Segment(directory: directory, header: header)
+            segment.isCompressed = isCompressed
             guard segment.path == path else {
                 throw .corrupt(
                     path: path, offset: 16,
@@ -51,9 +55,12 @@ enum Recovery {
         return (segments, first)
     }
 
-    private static func headerBytes(_ path: String, files: any FileStore) throws(QueueError) -> [UInt8] {
-        let file = try attempt { () throws(FileError) in try files.open(path, writable: false) }
+    static func headerBytes(_ path: String, files: any FileStore) throws(QueueError) -> [UInt8] {
+        var file = try attempt { () throws(FileError) in try files.open(path, writable: false) }
         defer { file.close() }
+        if path.hasSuffix("z") {
+            file = try CompressedSegmentFile(file, path: path, cache: BlockCache(byteCountMax: 0))
+        }
         let buffer = UnsafeMutableRawBufferPointer.allocate(
             byteCount: LogFormat.segmentHeaderBytes, alignment: 8)
         defer { buffer.deallocate() }

@@ -1,12 +1,15 @@
-/// One segment file of the log.
+/// One segment of the log.
 struct Segment: Sendable, Equatable {
-    let path: String
+    /// Where its file is while it is not compressed.
+    let plainPath: String
     let base: UInt64
     let byteCount: UInt64
     let logID: UInt64
+    /// Whether the file is the compressed one, as far as is known: the catalogue is always right.
+    var isCompressed = false
 
     init(directory: String, header: SegmentHeader) {
-        path = directory + "/" + Self.stem(header.base) + ".log"
+        plainPath = directory + "/" + Self.stem(header.base) + ".log"
         base = header.base
         byteCount = header.byteCount
         logID = header.logID
@@ -15,7 +18,12 @@ struct Segment: Sendable, Equatable {
     /// The queue offset behind its last byte: the base of the next segment.
     var end: UInt64 { base + byteCount }
     var salt: UInt32 { LogFormat.salt(logID: logID, base: base) }
-    var indexPath: String { String(path.dropLast(3)) + "index" }
+    /// Where its file is.
+    var path: String { isCompressed ? compressedPath : plainPath }
+    var compressedPath: String { plainPath + "z" }
+    var indexPath: String { String(plainPath.dropLast(3)) + "index" }
+    /// Every file that a segment may have; removing them in this order leaves a whole segment or none.
+    var allPaths: [String] { [indexPath, compressedPath, plainPath] }
 
     /// The base offset in 20 decimal digits, so that names sort like offsets.
     static func stem(_ base: UInt64) -> String {

@@ -12,6 +12,8 @@ final class SegmentCatalog: Sendable {
         var open: [(base: UInt64, file: any StoredFile)] = []
         /// Sidecars in memory, the latest used last.
         var indexes: [SegmentIndex] = []
+        /// Base of the first segment that compression has not looked at.
+        var packedTo: UInt64 = 0
     }
 
     let directory: String
@@ -19,6 +21,8 @@ final class SegmentCatalog: Sendable {
     let limits: QueueLimits
     let logID: UInt64
     let hashKey: UInt64
+    /// Blocks of compressed segments.
+    let blocks: BlockCache
     private let state: Mutex<Files>
     /// Held while a segment file is made; holds the base of the one that is ready.
     private let prepared = Mutex<UInt64?>(nil)
@@ -32,6 +36,7 @@ final class SegmentCatalog: Sendable {
         self.limits = limits
         self.logID = logID
         self.hashKey = hashKey
+        blocks = BlockCache(byteCountMax: limits.blockCacheBytes)
         state = Mutex(Files(segments: segments))
     }
 
@@ -60,16 +65,30 @@ final class SegmentCatalog: Sendable {
             return entry.file
         }
         if let known { return known }
-        let file: any StoredFile
-        do throws(FileError) { file = try files.open(segment.path, writable: false) } catch {
-            throw .file(error)
-        }
+        let file = try Self.open(segment, files: files, blocks: blocks)
         state.withLock { files in
+            // What was compressed meanwhile is opened again by the next reader; this one has the plain file.
+            guard files.segments.contains(where: { $0 == segment }) else { return }
             // An evicted file is closed by its deinit, when the last thread that reads it lets go.
             if files.open.count >= limits.openSegments { files.open.removeFirst() }
             files.open.append((segment.base, file))
         }
         return file
+    }
+
+    /// Opens the plain file of a segment or, when it has none, the compressed one.
+    static func open(
+        _ segment: Segment, files: any FileStore, blocks: BlockCache
+    ) throws(QueueError) -> any StoredFile {
+        do throws(FileError) {
+            if !segment.isCompressed { return try files.open(segment.plainPath, writable: false) }
+        } catch {
+            guard error.kind == .missing, files.exists(segment.compressedPath) else { throw .file(error) }
+        }
+        let stored = try Recovery.attempt { () throws(FileError) in
+            try files.open(segment.compressedPath, writable: false)
+        }
+        return try CompressedSegmentFile(stored, path: segment.compressedPath, cache: blocks)
     }
 
     /// The sidecar of a sealed segment: from memory, from disk, or rebuilt (and written, if it may be).
@@ -114,6 +133,32 @@ final class SegmentCatalog: Sendable {
             return due
         }
         for segment in old { try file(segment).dropCache() }
+    }
+
+    /// The first plain segment with enough of the log behind it that was not passed over.
+    func nextToCompress() -> Segment? {
+        state.withLock { files in
+            guard let plainBytes = limits.plainBytes, let last = files.segments.last else { return nil }
+            return files.segments.dropLast().first {
+                $0.base >= files.packedTo && !$0.isCompressed && last.base - $0.end >= UInt64(plainBytes)
+            }
+        }
+    }
+
+    /// A segment does not become smaller: it stays as it is.
+    func passCompression(_ segment: Segment) { state.withLock { $0.packedTo = segment.end } }
+
+    /// From now on the segment is read from its compressed file.
+    ///
+    /// - Returns: false when the segment is no longer in the log.
+    func replaceWithCompressed(_ segment: Segment) -> Bool {
+        state.withLock { files in
+            guard let at = files.segments.firstIndex(of: segment) else { return false }
+            files.segments[at].isCompressed = true
+            files.open.removeAll { $0.base == segment.base }
+            files.packedTo = segment.end
+            return true
+        }
     }
 
     /// Takes the next segment into use, making it now if that was not done ahead, and opens it for writing.

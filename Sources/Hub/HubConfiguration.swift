@@ -12,12 +12,18 @@ package struct HubConfiguration: Sendable {
     package var limits = HubLimits()
     /// Bytes of a log segment; nil for the queue's default.
     package var segmentBytes: Int?
+    /// Whether sealed segments are compressed once there is enough log behind them.
+    package var isCompressing = true
+    /// Bytes of the newest log that stay uncompressed; nil for the queue's default.
+    package var plainBytes: Int?
 
     package init() {}
 
     var queueLimits: QueueLimits {
         var queueLimits = QueueLimits()
         if let segmentBytes { queueLimits.segmentBytes = segmentBytes }
+        if let plainBytes { queueLimits.plainBytes = plainBytes }
+        if !isCompressing { queueLimits.plainBytes = nil }
         return queueLimits
     }
 }

@@ -10,7 +10,7 @@ import Yams
 /// mqtt: 0.0.0.0:1883
 /// http: 127.0.0.1:8080
 /// downstream: mqtt://broker.example:1883/site-7
-/// queue: { segment_bytes: 67108864 }
+/// queue: { segment_bytes: 67108864, compression: on, plain_bytes: 268435456 }
 /// ```
 package enum HubConfigurationFile {
     /// Everything that is wrong with a configuration file, a line each. Exit status 2.
@@ -20,7 +20,7 @@ package enum HubConfigurationFile {
     }
 
     private static let keys = ["data", "mqtt", "http", "downstream", "queue"]
-    private static let queueKeys = ["segment_bytes"]
+    private static let queueKeys = ["segment_bytes", "compression", "plain_bytes"]
 
     /// - Throws: `Problems` with `file:line:column` and what to do, or `FileError` when it cannot be read.
     package static func read(_ path: String, files: any FileStore = PosixFileStore()) throws
@@ -82,16 +82,26 @@ package enum HubConfigurationFile {
             }
             for (key, value) in mapping {
                 let name = key.string ?? ""
-                guard name == "segment_bytes" else {
-                    unknown(key, name, among: HubConfigurationFile.queueKeys)
-                    continue
+                switch name {
+                case "segment_bytes":
+                    if let bytes = bytes(value, name, from: 1) { configuration.segmentBytes = bytes }
+                case "plain_bytes":
+                    if let bytes = bytes(value, name, from: 0) { configuration.plainBytes = bytes }
+                case "compression":
+                    switch value.scalar?.string {
+                    case "on", "true": configuration.isCompressing = true
+                    case "off", "false": configuration.isCompressing = false
+                    default: problem(value, "compression: is on or off")
+                    }
+                default: unknown(key, name, among: HubConfigurationFile.queueKeys)
                 }
-                guard let bytes = value.scalar.flatMap({ Int($0.string) }), bytes > 0 else {
-                    problem(value, "segment_bytes: is a whole number of bytes")
-                    continue
-                }
-                configuration.segmentBytes = bytes
             }
+        }
+
+        private mutating func bytes(_ node: Node, _ name: String, from least: Int) -> Int? {
+            if let bytes = node.scalar.flatMap({ Int($0.string) }), bytes >= least { return bytes }
+            problem(node, "\(name): is a whole number of bytes")
+            return nil
         }
 
         private mutating func string(_ node: Node, _ name: String) -> String? {

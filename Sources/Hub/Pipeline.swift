@@ -18,6 +18,7 @@ final class Pipeline: Sendable {
     private let loop: BrokerLoop
     private let thread: EventThread
     private let segments: SegmentThread
+    private let compression: CompressionThread
     private let listener: MQTTListener
 
     var mqttAddress: HostPort { listener.address }
@@ -41,6 +42,8 @@ final class Pipeline: Sendable {
         // One thread writes it, another has its next segment ready.
         storage = StorageThread(queue: queue, clock: clock)
         segments = SegmentThread(queue: queue, segmentBytes: configuration.queueLimits.segmentBytes)
+        // A third makes what is older smaller when there is time.
+        compression = CompressionThread(queue: queue, clock: clock, log: log)
         // Connections and the broker's state live on the event loop; telemetry is staged there.
         loop = BrokerLoop(
             executor: thread, queue: queue, storage: storage, clock: clock, limits: limits,
@@ -53,9 +56,9 @@ final class Pipeline: Sendable {
         minute.start()
         storage.start(
             onDurable: { [loop] batches in loop.executor.execute { loop.complete(batches) } },
-            onAdvance: { [minute, segments, queue] in
+            onAdvance: { [minute, segments, compression, queue] in
                 minute.wake()
-                segments.wake(durableEnd: queue.durableEnd)
+                if segments.wake(durableEnd: queue.durableEnd) { compression.wake() }
             })
         thread.start("headend-mqtt", handler: loop)
         do {
@@ -65,6 +68,7 @@ final class Pipeline: Sendable {
             storage.stop()
             minute.stop()
             segments.stop()
+            compression.stop()
             throw error
         }
     }
@@ -80,5 +84,6 @@ final class Pipeline: Sendable {
         minute.stop()
         thread.stop()
         segments.stop()
+        compression.stop()
     }
 }

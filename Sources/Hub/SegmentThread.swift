@@ -36,11 +36,14 @@ final class SegmentThread: Sendable {
     }
 
     /// The log has grown; only a new segment is news.
-    func wake(durableEnd end: QueueOffset) {
+    ///
+    /// - Returns: whether it was.
+    @discardableResult
+    func wake(durableEnd end: QueueOffset) -> Bool {
         let segment = end.bytes / segmentBytes
-        if lastSegment.exchange(segment, ordering: .relaxed) != segment {
-            mailbox.update { $0.hasNews = true }
-        }
+        guard lastSegment.exchange(segment, ordering: .relaxed) != segment else { return false }
+        mailbox.update { $0.hasNews = true }
+        return true
     }
 
     func stop() {

@@ -12,9 +12,11 @@ import Synchronization
 package final class NamedThread: Sendable {
     private let handle: Mutex<pthread_t?>
 
-    /// - Parameter name: shown by `top -H`; the kernel keeps 15 bytes.
-    package init(_ name: String, _ body: @escaping @Sendable () -> Void) {
-        let box = Unmanaged.passRetained(Body(name: name, run: body))
+    /// - Parameters:
+    ///   - name: shown by `top -H`; the kernel keeps 15 bytes.
+    ///   - isBackground: its work can wait: other threads go first when the processors are busy.
+    package init(_ name: String, isBackground: Bool = false, _ body: @escaping @Sendable () -> Void) {
+        let box = Unmanaged.passRetained(Body(name: name, isBackground: isBackground, run: body))
         var thread = pthread_t()
         let result = pthread_create(
             &thread, nil,
@@ -22,6 +24,7 @@ package final class NamedThread: Sendable {
                 guard let argument else { return nil }
                 let body = Unmanaged<Body>.fromOpaque(argument).takeRetainedValue()
                 headend_name_thread(String(body.name.prefix(15)))
+                if body.isBackground { headend_lower_thread_priority() }
                 body.run()
                 return nil
             }, box.toOpaque())
@@ -40,9 +43,11 @@ package final class NamedThread: Sendable {
 
     private final class Body: Sendable {
         let name: String
+        let isBackground: Bool
         let run: @Sendable () -> Void
-        init(name: String, run: @escaping @Sendable () -> Void) {
+        init(name: String, isBackground: Bool, run: @escaping @Sendable () -> Void) {
             self.name = name
+            self.isBackground = isBackground
             self.run = run
         }
     }

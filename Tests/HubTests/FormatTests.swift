@@ -43,17 +43,22 @@ struct FormatTests {
     @Test("a configuration file is read, and everything wrong in it is named with its place")
     func configuration() throws {
         let good = try HubConfigurationFile.parse(
-            "data: /tmp/x\nmqtt: 0.0.0.0:1884\ndownstream: mqtt://h:1885/site\nqueue: { segment_bytes: 33554432 }\n",
+            "data: /tmp/x\nmqtt: 0.0.0.0:1884\ndownstream: mqtt://h:1885/site\nqueue: { segment_bytes: 33554432, compression: on, plain_bytes: 0 }\n",
             path: "hub.yaml")
         #expect(good.dataDirectory == "/tmp/x")
+        #expect(good.isCompressing)
+        #expect(good.plainBytes == 0)
+        let off = try HubConfigurationFile.parse("queue: { compression: off }\n", path: "hub.yaml")
+        #expect(!off.isCompressing)
         #expect(good.mqtt == HostPort(host: "0.0.0.0", port: 1884))
         #expect(good.downstream?.prefix == "site")
         let problems = #expect(throws: HubConfigurationFile.Problems.self) {
             try HubConfigurationFile.parse(
-                "dta: x\nmqtt: nowhere\nqueue: { segments: 3 }\n", path: "hub.yaml")
+                "dta: x\nmqtt: nowhere\nqueue: { segments: 3, compression: some, plain_bytes: -1 }\n",
+                path: "hub.yaml")
         }
         let lines = try #require(problems).lines
-        #expect(lines.count == 3)
+        #expect(lines.count == 5)
         #expect(
             lines.first?.hasPrefix("hub.yaml:1:1: unknown setting \"dta\" (did you mean \"data\"?)") == true)
         #expect(lines.last?.hasPrefix("hub.yaml:3:") == true)

@@ -6,4 +6,6 @@ void headend_name_thread(const char *name);
 unsigned long headend_open_files_max(void);
 /// accept4(2), non-blocking and closed at exec; -1 with errno. Linux only.
 int headend_accept(int listener);
+/// Lets every other thread go first when the processors are busy (nice 10 for the calling thread alone, on Linux).
+void headend_lower_thread_priority(void);
 #endif
