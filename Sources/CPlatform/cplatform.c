@@ -21,6 +21,7 @@ unsigned long headend_open_files_max(void) {
 #if !defined(__APPLE__)
 int headend_accept(int listener) { return accept4(listener, 0, 0, SOCK_NONBLOCK | SOCK_CLOEXEC); }
 #endif
+
 void headend_lower_thread_priority(void) {
 #if defined(__linux__)
     // Linux gives each thread a nice value of its own; 0 is the calling one.

@@ -126,6 +126,11 @@ package final class DeviceQueue: @unchecked Sendable {
     /// The number of a device that is known already, nil otherwise: for look-ups that must not make one.
     package func existingDevice(named name: String) -> UInt32? { deviceNames.existingNumber(of: name) }
 
+    /// As `existingDevice(named:)` for the bytes of a name; allocates nothing.
+    package func existingDevice(named name: UnsafeRawBufferPointer) -> UInt32? {
+        deviceNames.existingNumber(of: name)
+    }
+
     /// As `existingDevice(named:)` for a client identifier.
     package func existingClient(named name: String) -> UInt32? { clientNames.existingNumber(of: name) }
 

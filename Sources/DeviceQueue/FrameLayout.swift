@@ -21,6 +21,8 @@ package enum FrameLayout {
     package static let propertiesBytes = 64
     package static let payloadBytes = 68
     package static let claimedDevice = 72
+    /// The same place in a record with `FrameFlags.replayed`: its sequence in the quarantine.
+    package static let replayedFrom = 72
 
     /// Header of a record or a quarantined record; the topic begins here.
     package static let recordHeaderBytes = 80
@@ -65,6 +67,8 @@ package enum FrameFlags {
     package static let version5: UInt8 = 0b0001_0000
     /// The PUBLISH carried DUP.
     package static let duplicate: UInt8 = 0b0010_0000
+    /// A record that was in the quarantine before.
+    package static let replayed: UInt8 = 0b0100_0000
 }
 
 /// What became of a staged frame; written into it by `DeviceQueue.append`, final once the commit returns.

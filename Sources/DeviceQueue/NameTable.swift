@@ -51,12 +51,14 @@ final class NameTable: Sendable {
     /// The number of a name that is known already.
     func existingNumber(of name: String) -> UInt32? {
         var copy = name
-        return copy.withUTF8 { text -> UInt32? in
-            let bytes = UnsafeRawBufferPointer(text)
-            guard let start = bytes.baseAddress, bytes.count > 0 else { return nil }
-            let hash = KeyedHash.hash(start, bytes.count, device: 0, key: key)
-            return table.withLock { Self.find(bytes, hash, in: $0) }
-        }
+        return copy.withUTF8 { existingNumber(of: UnsafeRawBufferPointer($0)) }
+    }
+
+    /// As `existingNumber(of:)` for the bytes of a name.
+    func existingNumber(of name: UnsafeRawBufferPointer) -> UInt32? {
+        guard let start = name.baseAddress, name.count > 0 else { return nil }
+        let hash = KeyedHash.hash(start, name.count, device: 0, key: key)
+        return table.withLock { Self.find(name, hash, in: $0) }
     }
 
     /// The name of a number.

@@ -8,7 +8,7 @@ package struct QueueCounters: Sendable, Equatable {
     package var stored: UInt64 = 0
     package var duplicates: UInt64 = 0
     /// By the raw value of `QuarantineReason`; index 0 is a reason this build does not know.
-    package var quarantinedByReason = [UInt64](repeating: 0, count: 8)
+    package var quarantinedByReason = [UInt64](repeating: 0, count: 16)
     /// Records with a message id of their own, since the log was opened or in it.
     package var withMessageID: UInt64 = 0
     /// Look-ups whose hash agreed with another id's record: costs time only.

@@ -50,13 +50,14 @@ package final class StagingBuffer: @unchecked Sendable {
     ///     device 0.
     ///   - client: the number from `DeviceQueue.client(named:)` at QoS 2, else 0.
     ///   - eventTicks: the device's own time, or nil for the arrival time.
+    ///   - replayedFrom: the sequence in the quarantine that a record comes from, 0 for a new message.
     /// - Returns: the frame's offset in this buffer, or nil when there is no room: hand the buffer over, take
     ///   another (a larger one if the message is larger than any).
     @inline(__always)
     package func stageRecord(
         device: UInt32, client: UInt32, packetIdentifier: UInt16, flags: UInt8, reason: UInt8,
         eventTicks: Int64?, topic: UnsafeRawBufferPointer, properties: UnsafeRawBufferPointer,
-        payload: UnsafeRawBufferPointer, messageID: MessageIDPlace
+        payload: UnsafeRawBufferPointer, messageID: MessageIDPlace, replayedFrom: UInt64 = 0
     ) -> Int? {
         var decoded = UnsafeRawBufferPointer(start: nil, count: 0)
         if case .decoded(let bytes) = messageID { decoded = bytes }
@@ -84,8 +85,9 @@ package final class StagingBuffer: @unchecked Sendable {
         let kind = reason == 0 ? FrameKind.record : FrameKind.quarantined
         frame.storeBytes(of: kind.rawValue, toByteOffset: FrameLayout.kind, as: UInt8.self)
         frame.storeBytes(
-            of: eventTicks == nil ? flags : flags | FrameFlags.deviceTime, toByteOffset: FrameLayout.flags,
-            as: UInt8.self)
+            of: flags | (eventTicks == nil ? 0 : FrameFlags.deviceTime)
+                | (replayedFrom == 0 ? 0 : FrameFlags.replayed),
+            toByteOffset: FrameLayout.flags, as: UInt8.self)
         frame.storeBytes(of: reason, toByteOffset: FrameLayout.reason, as: UInt8.self)
         frame.storeBytes(of: 0, toByteOffset: FrameLayout.outcome, as: UInt8.self)
         frame.storeBytes(of: packetIdentifier, toByteOffset: FrameLayout.packetIdentifier, as: UInt16.self)
@@ -102,7 +104,8 @@ package final class StagingBuffer: @unchecked Sendable {
             of: UInt32(properties.count), toByteOffset: FrameLayout.propertiesBytes, as: UInt32.self)
         frame.storeBytes(of: UInt32(payload.count), toByteOffset: FrameLayout.payloadBytes, as: UInt32.self)
         frame.storeBytes(
-            of: UInt64(reason == 0 ? 0 : device), toByteOffset: FrameLayout.claimedDevice, as: UInt64.self)
+            of: reason == 0 ? replayedFrom : UInt64(device), toByteOffset: FrameLayout.claimedDevice,
+            as: UInt64.self)
         if let source = topic.baseAddress {
             (frame + header).copyMemory(from: source, byteCount: topic.count)
         }

@@ -75,7 +75,7 @@ extension BrokerLoop {
         if flags & FrameFlags.retain == 0 {
             let isWanted = broker.hasSubscribers(topic: topic)
             if entry.route != IngestBatch.Entry.noRoute, batch.routeGeneration == routes.generation,
-                TopicRule.match(view.topic)?.propertyBag.isEmpty == true
+                routes.isWhole(view.topic, entry.route)
             {
                 routes[entry.route].hasSubscribers = isWanted
                 routes[entry.route].subscriptionVersion = version

@@ -115,7 +115,7 @@ extension BrokerLoop {
     /// A will on a telemetry topic is telemetry; nobody waits for its answer.
     func publishWill(_ message: Message) {
         var topic = message.topic
-        let match = topic.withUTF8 { TopicRule.match(UnsafeRawBufferPointer($0)) }
+        let match = topic.withUTF8 { ingest.match(UnsafeRawBufferPointer($0)) }
         guard let match else {
             broker.publish(message, now: clock.monotonicNanoseconds(), actions: &actions)
             return
@@ -133,20 +133,18 @@ extension BrokerLoop {
     }
 
     private func stageWill(
-        _ message: Message, _ topic: UnsafeRawBufferPointer, _ match: TopicRule.Match,
+        _ message: Message, _ topic: UnsafeRawBufferPointer, _ match: IngestTable.Match,
         _ properties: UnsafeRawBufferPointer, _ payload: UnsafeRawBufferPointer
     ) {
-        let name = UnsafeRawBufferPointer(rebasing: topic[match.device])
-        let isNameable = !name.isEmpty && name.count <= TopicRule.deviceBytesMax
+        let input = IngestInput(topic: topic, rest: match.rest, properties: properties, payload: payload)
         var staged = StagedMessage(
-            device: isNameable ? queue.device(named: name) ?? 0 : 0, client: 0, packetIdentifier: 0,
+            device: 0, client: 0, packetIdentifier: 0,
             flags: min(message.qos.rawValue, 1) | FrameFlags.version5
                 | (message.retain ? FrameFlags.retain : 0),
             topic: topic, properties: properties, payload: payload)
-        if !match.propertyBag.isEmpty {
-            staged.readPropertyBag(UnsafeRawBufferPointer(rebasing: topic[match.propertyBag]))
-        }
-        staged.readPayload(payloadBytesMax: ingestPayloadBytesMax)
+        staged.setDevice(
+            DeviceName.number(ingest, rule: match.rule, input, client: message.publisher ?? "", in: queue))
+        staged.read(ingest.plans[match.rule], rest: match.rest)
         stage(
             staged, route: IngestBatch.Entry.noRoute, connectionSlot: .max, connectionGeneration: 0,
             packetIdentifier: 0, answer: .nothing)

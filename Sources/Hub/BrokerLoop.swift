@@ -16,7 +16,7 @@ package final class BrokerLoop: @unchecked Sendable {
     let routes: RouteTable
     let packetBytesMax: Int
     let topicAliasMaximum: UInt16
-    let ingestPayloadBytesMax: Int
+    let ingest: IngestTable
     let limits: HubLimits
     let clock: any HubClock
     let storage: any StorageInbox
@@ -51,10 +51,11 @@ package final class BrokerLoop: @unchecked Sendable {
 
     /// - Parameters:
     ///   - storage: gets the batches; each comes back through `complete`, in order.
+    ///   - ingest: which topics are telemetry.
     ///   - seed: randomness, so that nobody can choose topics whose hashes collide.
     package init(
         executor: any LoopExecutor, queue: DeviceQueue, storage: any StorageInbox, clock: any HubClock,
-        limits: HubLimits, counters: HubCounters, seed: UInt64
+        limits: HubLimits, counters: HubCounters, seed: UInt64, ingest: IngestTable = IngestTable()
     ) {
         self.executor = executor
         self.queue = queue
@@ -66,7 +67,7 @@ package final class BrokerLoop: @unchecked Sendable {
         broker = Broker(limits: limits.broker)
         packetBytesMax = Int(limits.broker.packetBytesMax)
         topicAliasMaximum = limits.broker.topicAliasMaximum
-        ingestPayloadBytesMax = limits.ingestPayloadBytesMax
+        self.ingest = ingest
     }
 
     // MARK: Connections

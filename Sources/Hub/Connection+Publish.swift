@@ -44,10 +44,12 @@ extension Connection {
     private func publish(
         _ view: PublishView, topic: UnsafeRawBufferPointer, _ body: UnsafeRawBufferPointer, _ now: UInt64
     ) throws(WireError) {
-        var match: TopicRule.Match?
+        var match: IngestTable.Match?
         let index: UInt32?
+        var device = DeviceName.Number.refused(.badDevice)
         do throws(WireError) {
             index = try route(of: topic, &match)
+            if let index { device = try self.device(index, match, view, topic, body) }
         } catch {
             guard error.reason == .quotaExceeded else { throw error }
             try rejectPublish(view, error)
@@ -61,14 +63,43 @@ extension Connection {
             loop.fence(self, packetIdentifier: view.packetIdentifier, answer: .pubrec)
             return
         }
-        stage(view, index, topic, match, body)
+        stage(view, index, device, topic, match, body)
+    }
+
+    /// The device of a publish: by its route, or by what the message itself says.
+    @inline(__always)
+    private func device(
+        _ index: UInt32, _ match: IngestTable.Match?, _ view: PublishView, _ topic: UnsafeRawBufferPointer,
+        _ body: UnsafeRawBufferPointer
+    ) throws(WireError) -> DeviceName.Number {
+        if index != IngestBatch.Entry.noRoute, loop.routes[index].device != 0 {
+            return .known(loop.routes[index].device)
+        }
+        return try deviceOfMessage(index, match, view, topic, body)
+    }
+
+    @inline(never)
+    private func deviceOfMessage(
+        _ index: UInt32, _ match: IngestTable.Match?, _ view: PublishView, _ topic: UnsafeRawBufferPointer,
+        _ body: UnsafeRawBufferPointer
+    ) throws(WireError) -> DeviceName.Number {
+        let found =
+            match ?? IngestTable.Match(rule: Int(loop.routes[index].rule), rest: topic.count..<topic.count)
+        let input = IngestInput(
+            topic: topic, rest: found.rest,
+            properties: UnsafeRawBufferPointer(rebasing: body[view.properties]),
+            payload: UnsafeRawBufferPointer(rebasing: body[view.payload]))
+        let number = DeviceName.number(
+            loop.ingest, rule: found.rule, input, client: session?.clientIdentifier ?? "", in: loop.queue)
+        if number == .limit { throw Self.deviceLimit }
+        return number
     }
 
     /// Writes the message into the loop's staging buffer in log format.
     @inline(__always)
     private func stage(
-        _ view: PublishView, _ index: UInt32, _ topic: UnsafeRawBufferPointer, _ match: TopicRule.Match?,
-        _ body: UnsafeRawBufferPointer
+        _ view: PublishView, _ index: UInt32, _ device: DeviceName.Number, _ topic: UnsafeRawBufferPointer,
+        _ match: IngestTable.Match?, _ body: UnsafeRawBufferPointer
     ) {
         let payload = UnsafeRawBufferPointer(rebasing: body[view.payload])
         let properties = UnsafeRawBufferPointer(rebasing: body[view.properties])
@@ -76,20 +107,14 @@ extension Connection {
         if view.isRetained { flags |= FrameFlags.retain }
         if view.isDuplicate { flags |= FrameFlags.duplicate }
         if version == .v5 { flags |= FrameFlags.version5 }
-        let device = loop.routes[index].device
         var message = StagedMessage(
-            device: device, client: view.qos == .exactlyOnce ? clientNumber() : 0,
+            device: 0, client: view.qos == .exactlyOnce ? clientNumber() : 0,
             packetIdentifier: view.qos == .exactlyOnce ? view.packetIdentifier : 0, flags: flags,
-            topic: topic,
-            properties: properties, payload: payload)
-        if view.userPropertyCount > 0, let range = view.userProperty(named: "message-id", in: body) {
-            let offset = view.properties.lowerBound
-            message.setID(.properties((range.lowerBound - offset)..<(range.upperBound - offset)), range.count)
-        }
-        if let match, !match.propertyBag.isEmpty {
-            message.readPropertyBag(UnsafeRawBufferPointer(rebasing: topic[match.propertyBag]))
-        }
-        message.readPayload(payloadBytesMax: loop.ingestPayloadBytesMax)
+            topic: topic, properties: properties, payload: payload)
+        message.setDevice(device)
+        message.read(
+            loop.ingest.plans[match?.rule ?? Int(loop.routes[index].rule)],
+            rest: match?.rest ?? topic.count..<topic.count)
         let answer: IngestBatch.Answer =
             switch view.qos {
             case .atMostOnce: .nothing

@@ -1,6 +1,7 @@
 import DeviceQueue
 import MQTTBroker
 import MQTTWire
+import Telemetry
 
 /// What a connection needs of its transport: a socket, or a simulated one. Every call comes in a turn of the loop.
 package protocol ConnectionTransport: AnyObject {
@@ -173,10 +174,11 @@ package final class Connection {
 
     /// The route of a telemetry topic, from the connection's own memory, the loop's table, or worked out now.
     ///
-    /// - Returns: nil for an ordinary topic.
+    /// - Parameter match: set when the topic was not in the table as it stands.
+    /// - Returns: nil for an ordinary topic, `noRoute` where the topic alone does not lead to the device.
     @inline(__always)
     func route(
-        of topic: UnsafeRawBufferPointer, _ match: inout TopicRule.Match?
+        of topic: UnsafeRawBufferPointer, _ match: inout IngestTable.Match?
     ) throws(WireError) -> UInt32? {
         if lastRouteGeneration == loop.routes.generation, lastRoute != IngestBatch.Entry.noRoute,
             sameBytes(lastTopic.bytes, topic)
@@ -187,31 +189,37 @@ package final class Connection {
     }
 
     private func findRoute(
-        of topic: UnsafeRawBufferPointer, _ match: inout TopicRule.Match?
+        of topic: UnsafeRawBufferPointer, _ match: inout IngestTable.Match?
     ) throws(WireError) -> UInt32? {
         if let index = loop.routes.find(topic) {
             remember(topic, index)
             return index
         }
         if let error = validateTopicName(topic) { throw error }
-        guard let found = TopicRule.match(topic) else { return nil }
+        guard let found = loop.ingest.match(topic) else { return nil }
         match = found
-        let fixed = UnsafeRawBufferPointer(rebasing: topic[..<found.fixedBytes])
-        if !found.propertyBag.isEmpty, let index = loop.routes.find(fixed) { return index }
-        let name = UnsafeRawBufferPointer(rebasing: topic[found.device])
+        let plan = loop.ingest.plans[found.rule]
+        guard plan.isCacheable else { return IngestBatch.Entry.noRoute }
+        let fixed = UnsafeRawBufferPointer(rebasing: topic[..<found.rest.lowerBound])
+        if !found.rest.isEmpty, let index = loop.routes.find(fixed) { return index }
         var device: UInt32 = 0
-        if !name.isEmpty, name.count <= TopicRule.deviceBytesMax {
-            guard let number = loop.queue.device(named: name) else {
-                throw WireError(.quotaExceeded, "the hub's limit of devices is reached")
+        if !plan.namesDevicePerMessage {
+            let none = UnsafeRawBufferPointer(start: nil, count: 0)
+            let input = IngestInput(topic: topic, rest: found.rest, properties: none, payload: none)
+            switch DeviceName.number(loop.ingest, rule: found.rule, input, client: nil, in: loop.queue) {
+            case .known(let number): device = number
+            case .refused(.badDevice): break
+            // It may be registered later.
+            case .refused: return IngestBatch.Entry.noRoute
+            case .limit: throw Self.deviceLimit
             }
-            device = number
         }
-        let index = loop.routes.insert(
-            fixed,
-            Route(device: device))
-        if found.propertyBag.isEmpty { remember(topic, index) }
+        let index = loop.routes.insert(fixed, Route(device: device, rule: found.rule))
+        if found.rest.isEmpty { remember(topic, index) }
         return index
     }
+
+    static let deviceLimit = WireError(.quotaExceeded, "the hub's limit of devices is reached")
 
     private func remember(_ topic: UnsafeRawBufferPointer, _ index: UInt32) {
         lastTopic.removeFirst(lastTopic.count)

@@ -28,6 +28,7 @@ package final class Hub: Sendable {
     ) async throws -> Hub {
         let directory = try DataDirectory.open(
             configuration.dataDirectory, files: files, createIfMissing: true)
+        for note in configuration.notes { log(note) }
         let started = clock.monotonicNanoseconds()
         let pipeline: Pipeline
         do {

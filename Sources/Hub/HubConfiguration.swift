@@ -10,6 +10,11 @@ package struct HubConfiguration: Sendable {
     /// Result rows go there too, when it is set.
     package var downstream: MosquittoURL?
     package var limits = HubLimits()
+    /// Which topics are telemetry, in the order in which the rules are tried.
+    package var ingest = IngestPreset.standard
+    package var registration = Registration.open
+    /// What in the configuration may surprise: told once at the start.
+    package var notes: [String] = []
     /// Bytes of a log segment; nil for the queue's default.
     package var segmentBytes: Int?
     /// Whether sealed segments are compressed once there is enough log behind them.
@@ -18,6 +23,12 @@ package struct HubConfiguration: Sendable {
     package var plainBytes: Int?
 
     package init() {}
+
+    /// The rules, compiled.
+    package var ingestTable: IngestTable {
+        IngestTable(
+            rules: ingest, registration: registration, payloadBytesMax: limits.ingestPayloadBytesMax)
+    }
 
     var queueLimits: QueueLimits {
         var queueLimits = QueueLimits()

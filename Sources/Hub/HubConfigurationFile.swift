@@ -11,6 +11,8 @@ import Yams
 /// http: 127.0.0.1:8080
 /// downstream: mqtt://broker.example:1883/site-7
 /// queue: { segment_bytes: 67108864, compression: on, plain_bytes: 268435456 }
+/// registration: closed
+/// ingest: [{ preset: azure }]        # see `IngestReader`
 /// ```
 package enum HubConfigurationFile {
     /// Everything that is wrong with a configuration file, a line each. Exit status 2.
@@ -19,7 +21,7 @@ package enum HubConfigurationFile {
         package var description: String { lines.joined(separator: "\n") }
     }
 
-    private static let keys = ["data", "mqtt", "http", "downstream", "queue"]
+    private static let keys = ["data", "mqtt", "http", "downstream", "queue", "ingest", "registration"]
     private static let queueKeys = ["segment_bytes", "compression", "plain_bytes"]
 
     /// - Throws: `Problems` with `file:line:column` and what to do, or `FileError` when it cannot be read.
@@ -61,6 +63,8 @@ package enum HubConfigurationFile {
                 case "http": if let address = address(value, name) { configuration.http = address }
                 case "downstream": readDownstream(value)
                 case "queue": readQueue(value)
+                case "ingest": readIngest(value)
+                case "registration": readRegistration(value)
                 default: unknown(key, name, among: HubConfigurationFile.keys)
                 }
             }
@@ -73,6 +77,23 @@ package enum HubConfigurationFile {
             } catch {
                 problem(value, "downstream: \(error)")
             }
+        }
+
+        private mutating func readIngest(_ node: Node) {
+            var reader = IngestReader(path: path)
+            configuration.ingest = reader.read(node)
+            problems += reader.problems
+            configuration.notes += reader.notes
+        }
+
+        private mutating func readRegistration(_ node: Node) {
+            guard let text = node.scalar?.string, let policy = Registration(rawValue: text) else {
+                let isLater = node.scalar?.string == "approve"
+                problem(
+                    node, "registration: is open or closed\(isLater ? "; approve is not there yet" : "")")
+                return
+            }
+            configuration.registration = policy
         }
 
         private mutating func readQueue(_ node: Node) {

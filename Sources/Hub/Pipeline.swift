@@ -47,7 +47,7 @@ final class Pipeline: Sendable {
         // Connections and the broker's state live on the event loop; telemetry is staged there.
         loop = BrokerLoop(
             executor: thread, queue: queue, storage: storage, clock: clock, limits: limits,
-            counters: counters, seed: .random(in: .min ... .max))
+            counters: counters, seed: .random(in: .min ... .max), ingest: configuration.ingestTable)
         // The query reads what is durable, from where its checkpoint stands, and hands rows to the sinks.
         minute = try QueryService(
             queue: queue, storage: storage, loop: loop, data: data, downstream: configuration.downstream,

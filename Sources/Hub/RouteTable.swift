@@ -1,13 +1,16 @@
 /// Where a telemetry topic leads: found once, then looked up by the topic's bytes.
 package struct Route {
-    /// The queue's number of the device; 0 when its name is not allowed.
+    /// The queue's number of the device; 0 when its name is not allowed, or every message says its own.
     package var device: UInt32
+    /// Index of the ingest rule.
+    var rule: UInt32
     /// Whether a subscription matches the topic, as of `subscriptionVersion`.
     var hasSubscribers: Bool
     var subscriptionVersion: UInt64
 
-    package init(device: UInt32) {
+    package init(device: UInt32, rule: Int = 0) {
         self.device = device
+        self.rule = UInt32(truncatingIfNeeded: rule)
         hasSubscribers = false
         // No version of the subscriptions: the first message finds out.
         subscriptionVersion = .max
@@ -50,6 +53,11 @@ package final class RouteTable {
     package subscript(index: UInt32) -> Route {
         get { routes[Int(index)] }
         set { routes[Int(index)] = newValue }
+    }
+
+    /// Whether a route's key is this whole topic, and not the part of it before a `#`.
+    func isWhole(_ topic: UnsafeRawBufferPointer, _ index: UInt32) -> Bool {
+        keys[Int(index)].count == topic.count
     }
 
     /// - Returns: the route's number, or nil when the topic has not been seen.

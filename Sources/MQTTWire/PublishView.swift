@@ -141,6 +141,17 @@ extension PublishView {
     }
 }
 
+/// The value of the first user property of a name, as indices into a PUBLISH's property block. Does not allocate.
+///
+/// - Parameter properties: the block without its length, as `PublishView` has checked it.
+/// - Returns: nil when there is none; an empty range for an empty value. MQTT 5.0 §3.3.2.3.7.
+package func userProperty(
+    named name: UnsafeRawBufferPointer, in properties: UnsafeRawBufferPointer
+) -> Range<Int>? {
+    var reader = WireReader(properties)
+    return try? reader.firstUserProperty(named: name)
+}
+
 extension WireReader {
     fileprivate mutating func firstUserProperty(
         named wanted: UnsafeRawBufferPointer

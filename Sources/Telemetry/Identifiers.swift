@@ -45,10 +45,14 @@ package enum QuarantineReason: UInt8, Sendable, CaseIterable, CustomStringConver
     case badMessageID = 3
     /// The same message id came before with another body; the first was kept.
     case conflict = 4
-    /// The device segment of the topic is empty, over 128 bytes or not allowed.
+    /// The device's name is missing, empty, over 128 bytes or not allowed.
     case badDevice = 5
     /// The payload is over the ingest limit.
     case oversize = 6
+    /// Registration is closed and nobody knows the device.
+    case unregistered = 7
+    /// Only after a replay: no ingest rule takes the message's topic any more.
+    case noRule = 8
 
     package var description: String {
         switch self {
@@ -58,6 +62,8 @@ package enum QuarantineReason: UInt8, Sendable, CaseIterable, CustomStringConver
         case .conflict: "conflict"
         case .badDevice: "bad_device"
         case .oversize: "oversize"
+        case .unregistered: "unregistered"
+        case .noRule: "no_rule"
         }
     }
 }

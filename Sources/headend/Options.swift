@@ -59,20 +59,23 @@ struct HubOptions: ParsableArguments {
     var config: String?
 
     func configuration() throws -> HubConfiguration {
-        var configuration = HubConfiguration()
-        if let config {
-            do {
-                configuration = try HubConfigurationFile.read(config)
-            } catch let problems as HubConfigurationFile.Problems {
-                throw Failure.input(problems.description)
-            } catch {
-                throw Failure.environment(error)
-            }
-        }
+        var configuration = try Self.read(config)
         if let data { configuration.dataDirectory = data }
         if let mqtt { configuration.mqtt = mqtt }
         if let http { configuration.http = http }
         if let downstream { configuration.downstream = downstream.url }
         return configuration
+    }
+
+    /// The configuration of a file; the default one without a file.
+    static func read(_ config: String?) throws -> HubConfiguration {
+        guard let config else { return HubConfiguration() }
+        do {
+            return try HubConfigurationFile.read(config)
+        } catch let problems as HubConfigurationFile.Problems {
+            throw Failure.input(problems.description)
+        } catch {
+            throw Failure.environment(error)
+        }
     }
 }

@@ -1,109 +1,189 @@
-import Hub
 import Telemetry
 import Testing
 
-private func match(_ topic: String) -> (device: String, bag: String, fixed: Int)? {
-    var copy = topic
-    return copy.withUTF8 { bytes in
-        let topic = UnsafeRawBufferPointer(bytes)
-        return TopicRule.match(topic).map {
-            (
-                String(decoding: topic[$0.device], as: UTF8.self),
-                String(decoding: topic[$0.propertyBag], as: UTF8.self),
-                $0.fixedBytes
-            )
-        }
-    }
+@testable import Hub
+
+/// What a hub with these settings makes of a message.
+private func probe(
+    _ topic: String, _ payload: String = "{}", _ properties: [(name: String, value: String)] = [],
+    ingest: String? = nil, client: String = "c-1"
+) throws -> IngestProbe {
+    let configuration =
+        try ingest.map { try HubConfigurationFile.parse("ingest:\n" + $0, path: "hub.yaml") }
+        ?? HubConfiguration()
+    return IngestProbe(
+        configuration, topic: topic, payload: Array(payload.utf8), properties: properties, client: client)
 }
 
-private func scan(_ json: String, wantsID: Bool = true, wantsTime: Bool = true) -> (PayloadScan, id: String) {
-    var copy = json
-    return copy.withUTF8 { bytes in
-        let payload = UnsafeRawBufferPointer(bytes)
-        let scan = PayloadScan(payload, wantsID: wantsID, wantsTime: wantsTime)
-        switch scan.id {
-        case .none: return (scan, "none")
-        case .inPlace(let range): return (scan, String(decoding: payload[range], as: UTF8.self))
-        case .decoded(let bytes): return (scan, "decoded " + String(decoding: bytes, as: UTF8.self))
-        case .unusable: return (scan, "unusable")
-        }
-    }
+private func id(_ payload: String) throws -> String? {
+    let probe = try probe("devices/d/telemetry", payload)
+    return probe.reason == .badMessageID ? "unusable" : probe.messageID
 }
 
 @Suite("Ingest rules")
 struct IngestRuleTests {
     @Test("the default rules find device and property bag, and leave every other topic to the broker")
     func topics() throws {
-        let plain = try #require(match("devices/pump-01/telemetry"))
-        #expect(plain == ("pump-01", "", 25))
-        let azure = try #require(match("devices/pump-01/messages/events/"))
-        #expect(azure == ("pump-01", "", 32))
-        let bag = try #require(match("devices/pump-01/messages/events/%24.mid=42&a=b"))
-        #expect(bag == ("pump-01", "%24.mid=42&a=b", 32))
-        #expect(match("devices/pump-01/messages/events")?.device == "pump-01")
-        #expect(match("devices//telemetry")?.device == "")
+        for topic in [
+            "devices/pump-01/telemetry", "devices/pump-01/messages/events",
+            "devices/pump-01/messages/events/",
+            "devices/pump-01/messages/events/%24.mid=42&a=b",
+        ] {
+            #expect(try probe(topic).device == "pump-01", "\(topic)")
+        }
+        #expect(try probe("devices/pump-01/messages/events/%24.mid=42&a=b").messageID == "42")
+        #expect(try probe("devices//telemetry").reason == .badDevice)
+        #expect(try probe("devices/\(String(repeating: "x", count: 129))/telemetry").reason == .badDevice)
         for ordinary in [
             "devices/pump-01", "devices/pump-01/telemetry/x", "devices/pump-01/telemetr",
-            "device/pump-01/telemetry",
-            "devices/pump-01/messages/eventsx", "devices/pump-01/messages/devicebound/x",
-            "headend/minute/a/b", "",
-            "devices/", "devices/a/b/telemetry",
+            "device/pump-01/telemetry", "devices/pump-01/messages/eventsx",
+            "devices/pump-01/messages/devicebound/x", "headend/minute/a/b", "", "devices/",
+            "devices/a/b/telemetry",
         ] {
-            #expect(match(ordinary) == nil, "\(ordinary)")
+            #expect(try probe(ordinary).rule == nil, "\(ordinary)")
         }
     }
 
     @Test("a property bag is read by its decoded names")
     func propertyBag() {
         func value(_ bag: String) -> String? {
-            var copy = bag
-            return copy.withUTF8 { bytes in
-                PropertyBag.value(named: "$.mid", in: UnsafeRawBufferPointer(bytes)).map {
-                    String(decoding: $0, as: UTF8.self)
+            Array("$.mid".utf8).withUnsafeBytes { name in
+                Array(bag.utf8).withUnsafeBytes { bag in
+                    PropertyBag.range(named: name, in: bag).map {
+                        String(
+                            decoding: PropertyBag.decode(UnsafeRawBufferPointer(rebasing: bag[$0])),
+                            as: UTF8.self)
+                    }
                 }
             }
         }
         #expect(value("%24.mid=42&%24.ct=application%2Fjson") == "42")
         #expect(value("a=b&$.mid=x%3Ay%20z") == "x:y z")
         #expect(value("a=$.mid") == nil)
+        #expect(value("$.midi=3") == nil)
         #expect(value("$.mid") == "")
         #expect(value("$.mid=100%") == "100%")
         #expect(value("") == nil)
     }
 
     @Test("the id is `messageId`, else `id`, wherever they stand; numbers and escapes count as text")
-    func identifiers() {
-        #expect(scan(#"{"id":"a","messageId":"b"}"#).id == "b")
-        #expect(scan(#"{"messageId":"b","id":"a"}"#).id == "b")
-        #expect(scan(#"{"id":"a"}"#).id == "a")
-        #expect(scan(#"{"id":42}"#).id == "decoded 42")
-        #expect(scan(#"{"id":"a\u0062"}"#).id == "decoded ab")
-        #expect(scan(#"{"id":null,"t":1}"#).id == "none")
-        #expect(scan(#"{"id":""}"#).id == "none")
-        #expect(scan(#"{"id":1.5}"#).id == "unusable")
-        #expect(scan(#"{"id":{"x":1}}"#).id == "unusable")
-        #expect(scan(#"{"id":"\#(String(repeating: "x", count: 129))"}"#).id == "unusable")
-        #expect(scan(#"{"nested":{"id":"x"}}"#).id == "none")
-        #expect(scan(#"{"id":"a"}"#, wantsID: false).id == "none")
+    func identifiers() throws {
+        #expect(try id(#"{"id":"a","messageId":"b"}"#) == "b")
+        #expect(try id(#"{"messageId":"b","id":"a"}"#) == "b")
+        #expect(try id(#"{"id":"a"}"#) == "a")
+        #expect(try id(#"{"id":42}"#) == "42")
+        #expect(try id(#"{"id":"a\u0062"}"#) == "ab")
+        #expect(try id(#"{"id":"\u0061b","messageId":null}"#) == "ab")
+        #expect(try id(#"{"id":null,"t":1}"#) == nil)
+        #expect(try id(#"{"id":""}"#) == nil)
+        #expect(try id(#"{"id":1.5}"#) == "unusable")
+        #expect(try id(#"{"id":{"x":1}}"#) == "unusable")
+        #expect(try id(#"{"id":"\#(String(repeating: "x", count: 129))"}"#) == "unusable")
+        #expect(try id(#"{"nested":{"id":"x"}}"#) == nil)
     }
 
-    @Test("the time is `ts` or `timestamp`, ISO 8601 or an epoch number; anything else is a bad time")
-    func times() {
-        let expected = EventTime.parse("2026-03-01T00:00:00Z")?.ticks
-        for json in [
-            #"{"ts":"2026-03-01T00:00:00Z"}"#, #"{"timestamp":1772323200}"#, #"{"ts":1772323200000}"#,
-            #"{"ts":1772323200.0}"#,
-        ] {
-            #expect(scan(json).0.eventTicks == expected, "\(json)")
-            #expect(!scan(json).0.hasBadTime)
+    @Test("what stands first in the list of places wins, in the payload or outside of it")
+    func precedence() throws {
+        let both = [(name: "message-id", value: "p")]
+        #expect(try probe("devices/d/telemetry", #"{"id":"j"}"#, both).messageID == "p")
+        let azure = "devices/d/messages/events/"
+        #expect(try probe(azure + "$.mid=b", #"{"id":"j"}"#, both).messageID == "b")
+        #expect(try probe(azure + "$.mid=", #"{"id":"j"}"#, both).messageID == "p")
+        let json = "  - { topic: 'a/{device}', id: [{ json: id }, { property: message-id }] }"
+        #expect(try probe("a/d", #"{"id":"j"}"#, both, ingest: json).messageID == "j")
+        #expect(try probe("a/d", #"{"id":null}"#, both, ingest: json).messageID == "p")
+        #expect(try probe("a/d", #"{"id":true}"#, both, ingest: json).reason == .badMessageID)
+        let long = String(repeating: "x", count: 129)
+        #expect(try probe("devices/d/telemetry", "{}", [("message-id", long)]).reason == .badMessageID)
+        #expect(
+            try probe("a/d", #"{"id":"j"}"#, [("message-id", long)], ingest: json).messageID == "j",
+            "a worse place does not spoil a better one")
+        #expect(
+            try probe("a/d", #"{"id":"j"}"#, both, ingest: "  - { topic: 'a/{device}', id: none }").messageID
+                == nil)
+    }
+
+    @Test(
+        "the time is ISO 8601 or an epoch number, from the payload, a property, the bag or the topic",
+        arguments: ["2026-03-01T00:00:00Z", "1772323200", "1772323200000", "1772323200000000"])
+    func times(text: String) throws {
+        let expected = EventTime.parse("2026-03-01T00:00:00Z")
+        let places =
+            "  - { topic: 'a/{device}/{when}/#', time: [{ property: at }, { bag: at }, { segment: when }] }"
+        #expect(try probe("a/d//x", "{}", [("at", text)], ingest: places).eventTime == expected)
+        #expect(try probe("a/d//at=\(text)", ingest: places).eventTime == expected)
+        #expect(try probe("a/d/\(text)", ingest: places).eventTime == expected)
+        for json in [#"{"ts":"\#(text)"}"#, #"{"timestamp":\#(text.first == "2" ? "1772323200.0" : text)}"#]
+        where text.first == "2" || !json.contains("\"ts\"") {
+            #expect(try probe("devices/d/telemetry", json).eventTime == expected, "\(json)")
         }
+        #expect(try probe("a/d/yesterday", ingest: places).reason == .badTimestamp)
+    }
+
+    @Test("a time that is none sets the message aside, one that is null does not")
+    func badTimes() throws {
         for json in [#"{"ts":"yesterday"}"#, #"{"ts":true}"#, #"{"ts":-5}"#, #"{"ts":[]}"#] {
-            #expect(scan(json).0.eventTicks == nil)
-            #expect(scan(json).0.hasBadTime, "\(json)")
+            let probe = try probe("devices/d/telemetry", json)
+            #expect(probe.eventTime == nil)
+            #expect(probe.reason == .badTimestamp, "\(json)")
         }
-        #expect(scan(#"{"ts":null}"#).0.eventTicks == nil)
-        #expect(!scan(#"{"ts":null}"#).0.hasBadTime)
-        #expect(!scan("hello").0.isJSON)
+        #expect(try probe("devices/d/telemetry", #"{"ts":null}"#).reason == nil)
+        #expect(try probe("devices/d/telemetry", "hello").reason == .notJSON)
+        #expect(try probe("devices/d/messages/events/$.ctime=soon").reason == .badTimestamp)
+    }
+
+    @Test("fields inside objects are found by their path")
+    func paths() throws {
+        let rule =
+            "  - { topic: t, device: { json: from.name }, id: { json: [h, \"a.b\"] }, time: { json: h.at } }"
+        let full = try probe(
+            "t", #"{"h":{"x":{},"a.b":"7","at":1772323200},"from":{"name":"d"}}"#, ingest: rule)
+        #expect(full.device == "d")
+        #expect(full.messageID == "7")
+        #expect(full.eventTime == EventTime.parse("2026-03-01T00:00:00Z"))
+        #expect(full.reason == nil)
+        for payload in [#"{"from":"d"}"#, #"{"from":{"name":""}}"#, #"{"from":{"name":"a/b"}}"#, "[]", "{}"] {
+            #expect(try probe("t", payload, ingest: rule).reason == .badDevice, "\(payload)")
+        }
+        #expect(try probe("t", #"{"from":{"name":12},"h":3}"#, ingest: rule).device == "12")
+    }
+
+    @Test("a device's name is made of levels, of the client's identifier, or stands in a property")
+    func devices() throws {
+        let template = "  - { topic: 'plant/{line}/{device}/t', device: '{line}-{device}' }"
+        #expect(try probe("plant/a/p1/t", ingest: template).device == "a-p1")
+        #expect(try probe("plant//p1/t", ingest: template).reason == .badDevice)
+        let client = "  - { topic: 'v1/{kind}', device: '{clientId}.{kind}' }"
+        #expect(try probe("v1/x", ingest: client, client: "c9").device == "c9.x")
+        #expect(try probe("v1/x", ingest: client, client: "").reason == .badDevice)
+        let property = "  - { topic: '#', device: { property: dev } }"
+        #expect(try probe("any/thing", "{}", [("dev", "p")], ingest: property).device == "p")
+        #expect(try probe("$SYS/thing", "{}", [("dev", "p")], ingest: property).rule == nil)
+        let bag = "  - { topic: 'in/#', device: { bag: dev } }"
+        #expect(try probe("in/x=1&dev=a%20b", ingest: bag).device == "a b")
+    }
+
+    @Test("raw payloads are not looked into, and each rule has its own limit")
+    func formats() throws {
+        let rules = "  - { topic: 'r/{device}', format: raw }\n  - { topic: 's/{device}', payload_max: 8B }"
+        #expect(try probe("r/d", "not json", ingest: rules).reason == nil)
+        #expect(try probe("s/d", #"{"a":12}"#, ingest: rules).reason == nil)
+        #expect(try probe("s/d", #"{"a":123}"#, ingest: rules).reason == .oversize)
+    }
+
+    @Test(
+        "presets take the topics of their fleets",
+        arguments: [
+            ("plain", "devices/d/telemetry", "d"), ("azure", "devices/d/messages/events/a=b", "d"),
+            ("thingsboard", "v1/devices/me/telemetry", "c-1"), ("tasmota", "tele/plug/SENSOR", "plug"),
+            ("zigbee2mqtt", "zigbee2mqtt/lamp", "lamp"), ("esphome", "node/sensor/temp/state", "node"),
+            ("hono", "telemetry/t/d", "t:d"), ("hono", "event/t/d", "t:d"),
+        ])
+    func presets(name: String, topic: String, device: String) throws {
+        let found = try probe(topic, ingest: "  - preset: \(name)")
+        #expect(found.device == device)
+        #expect(found.reason == nil)
+        #expect(found.rule?.name == "hub.yaml:2 preset \(name)")
     }
 
     @Test("the route table finds 100,000 topics by their bytes and nothing else")
