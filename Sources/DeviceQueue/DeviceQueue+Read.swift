@@ -22,7 +22,8 @@ extension DeviceQueue {
         return try walk(number, from: from, limit: limit)
     }
 
-    /// The quarantined messages in order; `device` is what each claimed to be, empty when that is unknown.
+    /// Every message that was ever set aside, in order, those that a replay has settled too; `device` is what each
+    /// claimed to be, empty when that is unknown.
     package func quarantined(from: UInt64, limit: Int) throws(QueueError) -> [TelemetryRecord] {
         try walk(0, from: from, limit: limit)
     }
@@ -63,7 +64,8 @@ extension DeviceQueue {
             topic: String(decoding: base.topicBuffer, as: UTF8.self),
             properties: Array(base.propertiesBuffer),
             payload: Array(base.payloadBuffer), quarantineReason: isQuarantined ? frame.reason : nil,
-            offset: frame.offset)
+            offset: frame.offset,
+            replayedFrom: base.flagByte & FrameFlags.replayed != 0 ? base.replayedFrom : 0)
     }
 
     /// The last durable record of a device: offset and sequence, 0 for none.
@@ -105,6 +107,7 @@ extension DeviceQueue {
             offset = frame.previous
         }
         records.reverse()
+        addTallies(to: &records)
         return records
     }
 

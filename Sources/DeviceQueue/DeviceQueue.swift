@@ -264,6 +264,12 @@ package final class DeviceQueue: @unchecked Sendable {
             counters.rememberedIDs = UInt64(appender.dedup.count)
             counters.rememberedBytes = UInt64(appender.dedup.byteCount)
             counters.forgottenEarly = appender.dedup.shortenedIDs
+            counters.setAsideByReason = counters.quarantinedByReason
+            counters.quarantinedByReason = appender.tallies.waitingByReason
+            counters.duplicates = appender.tallies.duplicates
+            counters.replayedStored = appender.tallies.replayedStored
+            counters.replayedDuplicates = appender.tallies.replayedDuplicates
+            counters.received = counters.stored + counters.duplicates + counters.quarantined
             return counters
         }
     }

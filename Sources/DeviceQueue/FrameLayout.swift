@@ -32,6 +32,12 @@ package enum FrameLayout {
     package static let definitionHeaderBytes = 40
     package static let commitBytes = 40
     package static let tickBytes = 48
+    package static let replayedBytes = 40
+    /// Of a frame of repetitions: the header with the number of entries, and each entry (offset, device, count).
+    package static let repeatedHeaderBytes = 24
+    package static let repeatedEntryBytes = 16
+    package static let repeatedEntriesMax = 32
+    package static let entryCount = 16
 
     /// The checksum covers the frame from here to its end.
     package static let checksummedFrom = 8
@@ -55,6 +61,10 @@ package enum FrameKind: UInt8, Sendable {
     case tick = 7
     /// Begins each group commit.
     case commit = 8
+    /// A quarantined message was put through the rules again and not stored: it is settled, or waits on.
+    case replayed = 9
+    /// Messages that came again and were not stored.
+    case repeated = 10
 }
 
 /// The flag byte of a record.

@@ -38,6 +38,22 @@ extension UnsafeRawPointer {
         UInt32(truncatingIfNeeded: load(fromByteOffset: FrameLayout.claimedDevice, as: UInt64.self))
     }
 
+    /// Of a record with `FrameFlags.replayed`: its sequence in the quarantine.
+    @inline(__always) var replayedFrom: UInt64 {
+        load(fromByteOffset: FrameLayout.replayedFrom, as: UInt64.self)
+    }
+    /// Of a frame of repetitions.
+    @inline(__always) var entryCount: Int {
+        Int(load(fromByteOffset: FrameLayout.entryCount, as: UInt32.self))
+    }
+    func repeatedEntry(_ index: Int) -> (offset: UInt64, device: UInt32, count: UInt32) {
+        let entry = self + FrameLayout.repeatedHeaderBytes + index * FrameLayout.repeatedEntryBytes
+        return (
+            entry.load(as: UInt64.self), entry.load(fromByteOffset: 8, as: UInt32.self),
+            entry.load(fromByteOffset: 12, as: UInt32.self)
+        )
+    }
+
     @inline(__always) var messageIDBuffer: UnsafeRawBufferPointer {
         UnsafeRawBufferPointer(start: self + messageIDOffset, count: messageIDBytes)
     }

@@ -39,6 +39,7 @@ extension LogAppender {
                 try append(frame, hash: hashes[index], arrival: arrival)
             }
         }
+        if !repetitions.isEmpty { writeRepetitions() }
     }
 
     /// The hash of the frame's message id, or 0 when it has none that can repeat. A quarantined frame's id
@@ -60,20 +61,29 @@ extension LogAppender {
         guard kind == FrameKind.record.rawValue || kind == FrameKind.quarantined.rawValue else {
             return appendControl(frame)
         }
-        counters.received += 1
         let client = UnsafeRawPointer(frame).client
         if client != 0, unreleased.contains(client: client, UnsafeRawPointer(frame).packetIdentifier) {
-            counters.duplicates += 1
+            noteRepetition(frame, of: 0)
             return setOutcome(frame, .duplicate)
         }
+        let isReplay = UnsafeRawPointer(frame).flagByte & FrameFlags.replayed != 0
+        if isReplay, !isReplayDue(frame) { return setOutcome(frame, .duplicate) }
         if hash != 0 {
             var cursor = DedupIndex.Cursor(hash)
             let position = dedup.next(&cursor)
             if position != 0 {
                 switch try judge(frame, first: position, &cursor) {
                 case .duplicate:
-                    counters.duplicates += 1
+                    if isReplay {
+                        settleAsDuplicate(frame, of: repeatedOffset)
+                    } else {
+                        noteRepetition(frame, of: repeatedOffset)
+                    }
                     return setOutcome(frame, .duplicate)
+                case .conflict where isReplay:
+                    keepWaiting(
+                        UnsafeRawPointer(frame).replayedFrom, reason: QuarantineReason.conflict.rawValue)
+                    return setOutcome(frame, .conflict)
                 case .conflict: Self.makeConflict(frame)
                 default: break
                 }
@@ -103,13 +113,16 @@ extension LogAppender {
         let source = UnsafeRawPointer(staged)
         let byteCount = source.frameBytes
         let device = source.device
+        let isReplay = source.flagByte & FrameFlags.replayed != 0
         let named = device == 0 ? source.claimedDevice : device
         let client = source.client
         let state = devices.state(device)
         if !isBatchOpen || recent.offset + UInt64(byteCount) > segmentLimit || recent.room < byteCount
             || state.pointee.definedIn != segmentBase + 1 || (device == 0 && named != 0) || client != 0
+            || isReplay
         {
-            makeRoom(byteCount, device: device, named: named, client: client)
+            // A replay speaks of the quarantine too.
+            makeRoom(byteCount, device: isReplay ? 0 : device, named: named, client: client)
         }
         let sequence = state.pointee.lastSequence + 1
         let offset = recent.offset
@@ -142,12 +155,17 @@ extension LogAppender {
             counters.stored += 1
             setOutcome(staged, .stored)
         }
+        if device == 0 || isReplay { tallies.take(UnsafeRawPointer(frame)) }
     }
 
     /// Appends a release or a discarded session.
     @inline(never)
     private mutating func appendControl(_ staged: UnsafeMutableRawPointer) {
         let source = UnsafeRawPointer(staged)
+        if source.kindByte == FrameKind.replayed.rawValue {
+            keepWaiting(source.sequence, reason: source.reasonByte)
+            return setOutcome(staged, .noted)
+        }
         let client = source.client
         let isRelease = source.kindByte == FrameKind.release.rawValue
         precondition(isRelease || source.kindByte == FrameKind.sessionDiscarded.rawValue)
@@ -194,6 +212,7 @@ extension LogAppender {
     ) throws(QueueError) -> AppendOutcome {
         let staged = UnsafeRawPointer(frame)
         let isRecord = staged.kindByte == FrameKind.record.rawValue
+        let isReplay = isRecord && staged.flagByte & FrameFlags.replayed != 0
         let device = isRecord ? staged.device : staged.claimedDevice
         var verdict = AppendOutcome.stored
         var position = first
@@ -206,13 +225,16 @@ extension LogAppender {
             }
             let storedIsRecord = stored.kindByte == FrameKind.record.rawValue
             let owner = storedIsRecord ? stored.device : stored.claimedDevice
-            if owner == device, stored.messageIDBuffer.equals(staged.messageIDBuffer) {
+            if isReplay, !storedIsRecord {
+                // What waits in the quarantine, the message itself for one, does not answer for a replay.
+            } else if owner == device, stored.messageIDBuffer.equals(staged.messageIDBuffer) {
                 // A quarantined frame answers for a record only when it is that record, set aside as a
                 // conflict.
                 let sameQueue = storedIsRecord == isRecord
                 if sameQueue || (isRecord && stored.reasonByte == QuarantineReason.conflict.rawValue),
                     stored.payloadBuffer.equals(staged.payloadBuffer)
                 {
+                    repeatedOffset = position
                     return .duplicate
                 }
                 if storedIsRecord, isRecord { verdict = .conflict }

@@ -24,6 +24,7 @@ extension LogAppender {
             clients.state(number).pointee.definedIn = segmentBase + 1
         case FrameKind.release.rawValue: unreleased.remove(client: frame.client, frame.packetIdentifier)
         case FrameKind.sessionDiscarded.rawValue: unreleased.removeAll(client: frame.client)
+        case FrameKind.replayed.rawValue, FrameKind.repeated.rawValue: return replayTallies(frame)
         default: return replayArrival(frame.arrivalTicks, group: &group)
         }
         return nil
@@ -73,7 +74,7 @@ extension LogAppender {
             guard client < clients.numberLimit else { return "client \(client) is over the limit of clients" }
             unreleased.insert(client: client, frame.packetIdentifier)
         }
-        counters.received += 1
+        if LogTallies.concerns(frame), let contradiction = replayTallies(frame) { return contradiction }
         if device == 0 {
             counters.countQuarantined(reason: frame.reasonByte)
         } else {

@@ -29,6 +29,10 @@ struct LogAppender: ~Copyable {
     var recent: RecentLog
     var unreleased = UnreleasedIdentifiers()
     var counters = QueueCounters()
+    var tallies: LogTallies
+    /// Repetitions in the staging buffer at hand, and the place of the frame that the last one repeats.
+    var repetitions: [Repetition] = []
+    var repeatedOffset: UInt64 = 0
     var lastArrivalTicks: Int64
     /// The number of the last batch begun.
     var lastCommitNumber: UInt64 = 0
@@ -60,6 +64,7 @@ struct LogAppender: ~Copyable {
         devices = DeviceStates(numberMax: limits.devices * 2)
         clients = DeviceStates(numberMax: limits.clients * 2)
         recent = RecentLog(chunkBytes: limits.chunkBytes, retainedBytes: limits.recentBytes)
+        tallies = LogTallies(repeatedMax: catalog.limits.repeatedRecords)
         lastArrivalTicks = Int64.min
         hashes = .allocate(capacity: Self.groupFrames)
         hashes.initialize(repeating: 0, count: Self.groupFrames)

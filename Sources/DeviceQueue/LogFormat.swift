@@ -64,6 +64,11 @@ enum LogFormat {
             return byteCount == FrameLayout.releaseBytes
         case FrameKind.tick.rawValue: return byteCount == FrameLayout.tickBytes
         case FrameKind.commit.rawValue: return byteCount == FrameLayout.commitBytes
+        case FrameKind.replayed.rawValue: return byteCount == FrameLayout.replayedBytes
+        case FrameKind.repeated.rawValue:
+            let count = Int(frame.load(fromByteOffset: FrameLayout.entryCount, as: UInt32.self))
+            return count > 0 && count <= FrameLayout.repeatedEntriesMax
+                && byteCount == FrameLayout.repeatedHeaderBytes + count * FrameLayout.repeatedEntryBytes
         default: return false
         }
     }

@@ -35,6 +35,10 @@ package struct LogFrame {
     package var messageID: UnsafeRawBufferPointer { base.messageIDBuffer }
     /// See `FrameFlags`.
     package var flags: UInt8 { base.flagByte }
+    /// Of a record that a replay stored: its sequence in the quarantine; else 0.
+    package var replayedFrom: UInt64 {
+        kind == .record && base.flagByte & FrameFlags.replayed != 0 ? base.replayedFrom : 0
+    }
     /// The device a quarantined message said to be from; 0 for unknown.
     package var claimedDevice: UInt32 { base.claimedDevice }
     /// Set for a quarantined record only.

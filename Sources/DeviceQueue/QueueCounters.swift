@@ -1,14 +1,22 @@
 package import Telemetry
 
-/// What the queue counted. `received = stored + duplicates + quarantined` always holds; what an opened log
-/// held already counts as received. Releases and discarded sessions are not messages and are not counted
-/// here.
+/// What the queue counted, over all its restarts: everything up to `replayedDuplicates` comes from the log.
+///
+/// `received = stored + duplicates + quarantined` always holds: a message is stored, came before, or waits in the
+/// quarantine; a replay moves it from there to one of the first two. Releases and discarded sessions are not
+/// messages and are not counted here.
 package struct QueueCounters: Sendable, Equatable {
     package var received: UInt64 = 0
     package var stored: UInt64 = 0
     package var duplicates: UInt64 = 0
-    /// By the raw value of `QuarantineReason`; index 0 is a reason this build does not know.
+    /// Messages that wait in the quarantine, by the raw value of `QuarantineReason`; index 0 is a reason this build
+    /// does not know.
     package var quarantinedByReason = [UInt64](repeating: 0, count: 16)
+    /// Messages that were ever set aside, by the reason it was done for.
+    package var setAsideByReason = [UInt64](repeating: 0, count: 16)
+    /// Quarantined messages that a replay stored, and that it found to be stored already.
+    package var replayedStored: UInt64 = 0
+    package var replayedDuplicates: UInt64 = 0
     /// Records with a message id of their own, since the log was opened or in it.
     package var withMessageID: UInt64 = 0
     /// Look-ups whose hash agreed with another id's record: costs time only.
@@ -27,7 +35,7 @@ package struct QueueCounters: Sendable, Equatable {
 
     package var quarantined: UInt64 { quarantinedByReason.reduce(0, +) }
 
-    /// The messages set aside for one reason.
+    /// The messages that wait for one reason.
     package func quarantined(_ reason: QuarantineReason) -> UInt64 {
         quarantinedByReason[Int(reason.rawValue)]
     }

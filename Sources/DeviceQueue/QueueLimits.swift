@@ -29,6 +29,9 @@ package struct QueueLimits: Sendable {
     package var dedupBytesMax = 1 << 30
     /// Slots of the first table, a power of two. 2^20: 25 MB, touched at start.
     package var dedupSlots = 1 << 20
+    /// Records whose repetitions are counted one by one, about 40 bytes each. 2^20: 40 MB at worst; beyond it the
+    /// counts of the oldest are forgotten, totals stay exact.
+    package var repeatedRecords = 1 << 20
     /// Segment files held open for reading. 64: far below the usual 1,024 descriptors.
     package var openSegments = 64
     /// Bytes of the newest segments that the system may keep in its page cache. 512 MiB: seconds of the fastest

@@ -1,3 +1,5 @@
+package import Telemetry
+
 /// Publishes on their way from an event loop to the storage thread, already in log format: frames one after
 /// the other in one block of memory, written once from the read buffer.
 ///
@@ -139,6 +141,24 @@ package final class StagingBuffer: @unchecked Sendable {
         frame.storeBytes(of: client, toByteOffset: FrameLayout.client, as: UInt32.self)
         defer {
             byteCount += FrameLayout.releaseBytes
+            frameCount += 1
+        }
+        return byteCount
+    }
+
+    /// Writes a frame that notes why a quarantined message waits on after a replay.
+    ///
+    /// - Returns: the frame's offset, or nil when there is no room.
+    package func stageReplayed(sequence: UInt64, reason: QuarantineReason) -> Int? {
+        guard byteCount + FrameLayout.replayedBytes <= byteCapacity else { return nil }
+        let frame = base + byteCount
+        frame.initializeMemory(as: UInt8.self, repeating: 0, count: FrameLayout.replayedBytes)
+        frame.storeBytes(of: UInt32(FrameLayout.replayedBytes), as: UInt32.self)
+        frame.storeBytes(of: FrameKind.replayed.rawValue, toByteOffset: FrameLayout.kind, as: UInt8.self)
+        frame.storeBytes(of: reason.rawValue, toByteOffset: FrameLayout.reason, as: UInt8.self)
+        frame.storeBytes(of: sequence, toByteOffset: FrameLayout.sequence, as: UInt64.self)
+        defer {
+            byteCount += FrameLayout.replayedBytes
             frameCount += 1
         }
         return byteCount

@@ -41,11 +41,17 @@ package struct TelemetryRecord: Sendable, Equatable {
     /// Set for a record of the quarantine queue only.
     package var quarantineReason: QuarantineReason?
     package var offset: QueueOffset
+    /// How often the same message came again and was not stored; nil when that was forgotten, 0 in a scan.
+    package var duplicateCount: UInt64?
+    /// Of a record that a replay stored: its sequence in the quarantine; else 0.
+    package var replayedFrom: UInt64
+    /// Of a quarantined message: a replay stored it, or found that it is stored.
+    package var isSettled = false
 
     package init(
         device: DeviceID, sequence: UInt64, messageID: String?, arrivalTime: EventTime, eventTime: EventTime,
         topic: String, properties: [UInt8], payload: [UInt8], quarantineReason: QuarantineReason?,
-        offset: QueueOffset
+        offset: QueueOffset, duplicateCount: UInt64? = 0, replayedFrom: UInt64 = 0
     ) {
         self.device = device
         self.sequence = sequence
@@ -57,5 +63,7 @@ package struct TelemetryRecord: Sendable, Equatable {
         self.payload = payload
         self.quarantineReason = quarantineReason
         self.offset = offset
+        self.duplicateCount = duplicateCount
+        self.replayedFrom = replayedFrom
     }
 }

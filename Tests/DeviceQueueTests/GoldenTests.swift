@@ -148,9 +148,50 @@ import Testing
         #expect(queue.durableEnd.bytes == UInt64(at))
     }
 
+    @Test(
+        "the frames of replays and repetitions have their golden bytes",
+        arguments: [
+            (
+                480,
+                """
+                28000000f2ff13d50a00000000000000010000000000000050010000000000000100000001000000
+                """
+            ),
+            (
+                560,
+                """
+                280000004ae928cb0900080000000000000000000000000001000000000000000000000000000000
+                """
+            ),
+            (
+                640,
+                """
+                68000000c3dbc0050145000000001300010000000000000002000000000000005001000000000000\
+                2823000000000000dc05000000000000000000000000000000000000010000000100000000000000\
+                646576696365732f6d2f74656c656d657472796200000000
+                """
+            ),
+        ])
+    func replays(at: Int, hex: String) throws {
+        let files = MemoryFileStore()
+        let queue = try openQueue(files)
+        try store([Message(device: "m", payload: "b", reason: .badTimestamp)], in: queue)
+        let repeated = Message(device: "m", id: "i", payload: "x")
+        try store([repeated], in: queue)
+        try store([repeated], in: queue)
+        try replay([(1, Message(device: "m", payload: "b", reason: .noRule))], in: queue)
+        try replay([(1, Message(device: "m", payload: "b", eventTicks: 1_500))], in: queue)
+        let bytes = files[logDirectory + "/00000000000000000000.log"]
+        let found = bytes[at..<at + hex.utf8.count / 2].map { byte in
+            let digits = String(byte, radix: 16)
+            return digits.count == 1 ? "0" + digits : digits
+        }
+        #expect(found.joined() == hex)
+    }
+
     @Test("raw values that are on disk keep their numbers")
     func numbers() {
-        #expect((1...8).compactMap { FrameKind(rawValue: $0) }.count == 8)
+        #expect((1...10).compactMap { FrameKind(rawValue: $0) }.count == 10)
         #expect(FrameKind.record.rawValue == 1)
         #expect(FrameKind.commit.rawValue == 8)
         #expect(FrameLayout.recordHeaderBytes == 80)
