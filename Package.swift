@@ -33,6 +33,7 @@ let package = Package(
         .target(
             name: "DeviceQueue",
             dependencies: ["CChecksum", "CZstd", "Telemetry", "Platform"]),
+        .target(name: "ConsumerGroups", dependencies: ["CChecksum", "Telemetry", "Platform"]),
         .target(name: "QueryLanguage", dependencies: ["Telemetry"]),
         .target(name: "PerpetualQuery", dependencies: ["CChecksum", "Telemetry"]),
         .systemLibrary(
@@ -56,6 +57,7 @@ let package = Package(
             name: "Hub",
             dependencies: [
                 "Telemetry", "Platform", "Transport", "MQTTWire", "MQTTBroker", "DeviceQueue",
+                "ConsumerGroups",
                 "PerpetualQuery", "ResultSink", "MosquittoClient",
                 .product(name: "Atomics", package: "swift-atomics"),
                 .product(name: "Hummingbird", package: "hummingbird"),
@@ -82,6 +84,9 @@ let package = Package(
         .testTarget(name: "MQTTBrokerTests", dependencies: ["MQTTBroker", "MQTTWire"]),
         .testTarget(
             name: "DeviceQueueTests", dependencies: ["DeviceQueue", "CChecksum", "Telemetry", "Platform"]),
+        .testTarget(
+            name: "ConsumerGroupsTests",
+            dependencies: ["ConsumerGroups", "Telemetry", "Platform"]),
         .testTarget(
             name: "QueryLanguageTests", dependencies: ["QueryLanguage", "Telemetry"],
             resources: [.copy("Queries")]),

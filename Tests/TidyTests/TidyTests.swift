@@ -33,14 +33,15 @@ struct TidyTests {
         "Telemetry": [], "Platform": ["CPlatform"], "Transport": ["CEpoll", "CPlatform", "Platform"],
         "MQTTWire": [], "MQTTBroker": ["MQTTWire"],
         "DeviceQueue": ["CChecksum", "CZstd", "Telemetry", "Platform"],
+        "ConsumerGroups": ["CChecksum", "Telemetry", "Platform"],
         "PerpetualQuery": ["CChecksum", "Telemetry"],
         "MosquittoClient": ["CMosquitto", "CEpoll", "Platform"],
         "ResultSink": ["CChecksum", "Telemetry", "Platform", "MosquittoClient"],
         "Fleet": ["Telemetry", "Platform", "MosquittoClient"], "Verify": ["Telemetry", "Platform"],
         "Load": ["CEpoll", "MQTTWire", "Platform"], "QueryLanguage": ["Telemetry"],
         "Hub": [
-            "Telemetry", "Platform", "Transport", "MQTTWire", "MQTTBroker", "DeviceQueue", "PerpetualQuery",
-            "ResultSink", "MosquittoClient",
+            "Telemetry", "Platform", "Transport", "MQTTWire", "MQTTBroker", "DeviceQueue",
+            "ConsumerGroups", "PerpetualQuery", "ResultSink", "MosquittoClient",
         ],
         "headend": [
             "Hub", "Fleet", "Load", "Verify", "QueryLanguage", "MQTTWire", "DeviceQueue", "Telemetry",

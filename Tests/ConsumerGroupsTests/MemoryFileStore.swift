@@ -1,0 +1,1 @@
+../DeviceQueueTests/MemoryFileStore.swift
