@@ -34,6 +34,9 @@ extension DeviceQueue {
         return durableHead(number).sequence
     }
 
+    /// As `lastSequence(device:)`, by the device's number.
+    func durableLastSequence(_ number: UInt32) -> UInt64 { durableHead(number).sequence }
+
     /// The sequence of the last quarantined message, 0 when there is none.
     package var lastQuarantinedSequence: UInt64 { durableHead(0).sequence }
 

@@ -33,6 +33,9 @@ final class NameTable: Sendable {
 
     var count: Int { table.withLock { $0.count } }
 
+    /// All numbers given are below it; some below it may have no name.
+    var numberEnd: UInt32 { table.withLock { UInt32($0.entries.count) } }
+
     /// The number of a name, a new one when it is seen first.
     ///
     /// - Returns: nil when the name is empty or too long, or when there are as many names as allowed.

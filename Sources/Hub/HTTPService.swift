@@ -4,6 +4,7 @@ import Logging
 import MQTTBroker
 import NIOCore
 import NIOPosix
+import Platform
 import Telemetry
 
 /// The HTTP interface: health, metrics, status, devices, records and results, all JSON but the metrics.
@@ -11,7 +12,7 @@ struct HTTPService: Sendable {
     let pipeline: Pipeline
     let results: ResultFiles
     let startedNanoseconds: UInt64
-    let now: @Sendable () -> UInt64
+    let clock: any HubClock
 
     func router() -> Router<BasicRequestContext> {
         let router = Router()
@@ -20,7 +21,7 @@ struct HTTPService: Sendable {
         router.get("/metrics") { _, _ in
             Response(
                 status: .ok, headers: [.contentType: "text/plain; version=0.0.4; charset=utf-8"],
-                body: ResponseBody(byteBuffer: ByteBuffer(bytes: Array(metrics().utf8))))
+                body: ResponseBody(byteBuffer: ByteBuffer(bytes: Array(try await metrics().utf8))))
         }
         let api = router.group("/api/v1")
         api.get("status") { _, _ in Self.json(status()) }
@@ -30,6 +31,7 @@ struct HTTPService: Sendable {
         api.get("quarantine") { request, _ in try await quarantine(request) }
         api.get("queries") { _, _ in Self.json(.array([queryStatus()])) }
         api.get("queries/{name}/results") { request, context in try await results(request, context) }
+        GroupRoutes(service: pipeline.groups, identity: pipeline.queue.identity, clock: clock).add(to: api)
         router.get("**") { request, _ -> Response in
             throw HTTPError(.notFound, message: "there is nothing at \(request.uri.path); see /api/v1/status")
         }
@@ -56,7 +58,8 @@ struct HTTPService: Sendable {
     // MARK: Status
 
     func status() -> Value {
-        let snapshot = HubStatus(pipeline, uptimeSeconds: Int((now() - startedNanoseconds) / 1_000_000_000))
+        let snapshot = HubStatus(
+            pipeline, uptimeSeconds: Int((clock.monotonicNanoseconds() - startedNanoseconds) / 1_000_000_000))
         return snapshot.value
     }
 
@@ -73,8 +76,11 @@ struct HTTPService: Sendable {
         ])
     }
 
-    private func metrics() -> String {
-        HubStatus(pipeline, uptimeSeconds: Int((now() - startedNanoseconds) / 1_000_000_000)).prometheusText
+    private func metrics() async throws -> String {
+        let hub = HubStatus(
+            pipeline, uptimeSeconds: Int((clock.monotonicNanoseconds() - startedNanoseconds) / 1_000_000_000))
+        let groups = try await pipeline.groups.perform { worker in worker.statuses() }
+        return hub.prometheusText + GroupStatus.prometheusText(groups)
     }
 
     // MARK: Data
@@ -182,7 +188,7 @@ struct HTTPService: Sendable {
         return value
     }
 
-    private static func json(_ value: Value, status: HTTPResponse.Status = .ok) -> Response {
+    static func json(_ value: Value, status: HTTPResponse.Status = .ok) -> Response {
         var bytes: [UInt8] = []
         value.appendJSON(to: &bytes)
         bytes.append(0x0A)

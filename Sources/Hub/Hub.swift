@@ -41,7 +41,7 @@ package final class Hub: Sendable {
             let service = HTTPService(
                 pipeline: pipeline,
                 results: ResultFiles(root: configuration.dataDirectory + "/results/minute", files: files),
-                startedNanoseconds: started, now: { clock.monotonicNanoseconds() })
+                startedNanoseconds: started, clock: clock)
             let (group, task, address) = try await serve(service, on: configuration.http)
             return Hub(
                 pipeline: pipeline, directory: directory, http: group, httpTask: task, started: started,
@@ -76,6 +76,8 @@ package final class Hub: Sendable {
 
     /// Drains and closes; afterwards another process may open the data directory.
     package func stop() async {
+        // Consumers that wait for records have their answer before the listener closes.
+        pipeline.groups.interrupt()
         await http.triggerGracefulShutdown()
         _ = await httpTask.result
         await pipeline.stop()

@@ -15,6 +15,7 @@ final class Pipeline: Sendable {
     let counters: HubCounters
     let storage: StorageThread
     let minute: QueryService
+    let groups: GroupService
     private let loop: BrokerLoop
     private let thread: EventThread
     private let segments: SegmentThread
@@ -53,11 +54,18 @@ final class Pipeline: Sendable {
             queue: queue, storage: storage, loop: loop, data: data, downstream: configuration.downstream,
             files: files, clock: clock, log: log)
 
+        // Consumer groups read what is durable too, each from its own place.
+        groups = try GroupService(
+            queue: queue, directory: data + "/groups", files: files, clock: clock, retention: NoRetention(),
+            log: log)
+
         minute.start()
+        groups.start()
         storage.start(
             onDurable: { [loop] batches in loop.executor.execute { loop.complete(batches) } },
-            onAdvance: { [minute, segments, compression, queue] in
+            onAdvance: { [minute, groups, segments, compression, queue] in
                 minute.wake()
+                groups.wake()
                 if segments.wake(durableEnd: queue.durableEnd) { compression.wake() }
             })
         thread.start("headend-mqtt", handler: loop)
@@ -67,6 +75,7 @@ final class Pipeline: Sendable {
             thread.stop()
             storage.stop()
             minute.stop()
+            groups.stop()
             segments.stop()
             compression.stop()
             throw error
@@ -82,6 +91,7 @@ final class Pipeline: Sendable {
         // What the storage thread answered last is in the loop's queue before this.
         await loop.executor.run { [loop] in loop.disconnectAll() }
         minute.stop()
+        groups.stop()
         thread.stop()
         segments.stop()
         compression.stop()

@@ -31,18 +31,21 @@ enum Console {
     static let isTerminal = isatty(1) == 1
 
     static func line(_ text: String) { write(text + "\n", to: 1) }
+    /// Text to standard output; false when it cannot be written, for whom that matters.
+    static func write(_ text: String) -> Bool { write(text, to: 1) }
     static func raw(_ text: String) { write(text, to: 1) }
     static func error(_ text: String) {
         write((text.hasPrefix("error:") || text.hasPrefix("Error:") ? "" : "error: ") + text + "\n", to: 2)
     }
     static func note(_ text: String) { write(text + "\n", to: 2) }
 
-    private static func write(_ text: String, to descriptor: Int32) {
+    @discardableResult
+    private static func write(_ text: String, to descriptor: Int32) -> Bool {
         var copy = text
-        copy.withUTF8 { bytes in
+        return copy.withUTF8 { bytes in
             var done = 0
             while done < bytes.count {
-                guard let base = bytes.baseAddress else { return }
+                guard let base = bytes.baseAddress else { return true }
                 #if canImport(Glibc)
                     let count = Glibc.write(descriptor, base + done, bytes.count - done)
                 #else
@@ -50,10 +53,11 @@ enum Console {
                 #endif
                 if count < 0 {
                     if errno == EINTR { continue }
-                    return
+                    return false
                 }
                 done += count
             }
+            return true
         }
     }
 }

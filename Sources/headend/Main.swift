@@ -56,6 +56,7 @@ struct Headend: AsyncParsableCommand {
         subcommands: [
             RunCommand.self, ServeCommand.self, SimulateCommand.self, LoadCommand.self, SubscribeCommand.self,
             VerifyCommand.self,
-            QueueCommand.self, IngestCommand.self, DeviceCommand.self, QueryCommand.self,
+            QueueCommand.self, GroupCommand.self, ConsumeCommand.self, IngestCommand.self,
+            DeviceCommand.self, QueryCommand.self,
         ])
 }
