@@ -53,6 +53,22 @@ extension ConsumerGroup {
         return records
     }
 
+    /// Makes a consumer a member that lives until it leaves; for one whose connection is watched.
+    ///
+    /// - Returns: its session.
+    /// - Throws: `.invalid`, `.limit`.
+    package mutating func enter(member name: String) throws(GroupError) -> UInt64 {
+        let index = try enter(name, session: nil, now: 0)
+        members[index].deadline = .max
+        return members[index].session
+    }
+
+    /// Records that the member has and did not commit; 0 for no member.
+    package func inFlight(of name: String) -> Int { members.first { $0.name == name }?.inFlightCount ?? 0 }
+
+    /// The session of a member.
+    package func session(of name: String) -> UInt64? { members.first { $0.name == name }?.session }
+
     /// The place of a member among `members`.
     private mutating func enter(
         _ name: String, session: UInt64?, now: UInt64

@@ -48,6 +48,10 @@ package final class BrokerLoop: @unchecked Sendable {
     private var seenClients: Set<UInt32> = []
     /// Batches at the storage thread.
     var outstandingBatches = 0
+    /// Consumer groups, for subscriptions to queues; set before the first connection, nil where there are none.
+    var groups: GroupService?
+    /// Records that clients acknowledged in this turn.
+    var queueAcknowledgements: [(member: String, ticket: QueueTicket)] = []
 
     /// - Parameters:
     ///   - storage: gets the batches; each comes back through `complete`, in order.
@@ -103,6 +107,7 @@ package final class BrokerLoop: @unchecked Sendable {
         slots[Int(connection.slot)] = nil
         freeSlots.append(Int(connection.slot))
         counters.connections.wrappingDecrement(ordering: .relaxed)
+        leaveQueues(connection)
         let wasConnected = connection.session != nil
         connection.phase = .closing
         connection.session = nil
@@ -130,6 +135,7 @@ package final class BrokerLoop: @unchecked Sendable {
     }
 
     private func closeAfterFlush(_ connection: Connection) {
+        leaveQueues(connection)
         connection.phase = .closing
         flush(connection)
         if connection.output.count == 0 { return closeNow(connection) }
@@ -154,6 +160,12 @@ package final class BrokerLoop: @unchecked Sendable {
     }
 
     func brokerReceive(_ packet: ControlPacket, from connection: Connection, now: UInt64) {
+        if case .subscribe(let subscribe) = packet,
+            subscribe.filters.contains(where: { QueueFilter.isQueue($0.filter) })
+        {
+            subscribeToQueues(subscribe, from: connection, now: now)
+            return
+        }
         broker.receive(packet, from: connection.id, now: now, actions: &actions)
         perform()
     }
@@ -199,6 +211,10 @@ package final class BrokerLoop: @unchecked Sendable {
         case .close(let id): if let connection = connection(id) { closeAfterFlush(connection) }
         case .willPublish(let message): publishWill(message)
         case .sessionDiscarded(let clientIdentifier): discardSession(clientIdentifier)
+        case .queueAcknowledged(let id, let ticket):
+            if let connection = connection(id) { acknowledgeQueue(ticket, from: connection) }
+        case .queueLeft(let id, let group):
+            if let connection = connection(id) { leaveQueue(group, connection) }
         }
     }
 
@@ -209,6 +225,7 @@ package final class BrokerLoop: @unchecked Sendable {
         connection.version = session.version
         connection.keepAliveNanoseconds = UInt64(session.keepAliveSeconds) * 1_000_000_000
         connection.client = number(ofClient: session.clientIdentifier)
+        rejoinQueues(connection)
         guard connection.client != 0 else { return }
         if connection.isCleanStart {
             // What the log still holds of an earlier session is void: the same identifier is another message.
@@ -255,6 +272,7 @@ package final class BrokerLoop: @unchecked Sendable {
         isTurnEndWanted = false
         flushAll()
         submit()
+        submitQueueAcknowledgements()
     }
 
     func flushAll() {

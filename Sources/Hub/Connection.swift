@@ -54,6 +54,9 @@ package final class Connection {
     var lastReadNanoseconds: UInt64
     /// 0: none was asked for.
     var keepAliveNanoseconds: UInt64 = 0
+    /// Sessions of the groups whose member the client is, by group, and its name there.
+    var memberships: [String: UInt64] = [:]
+    var memberName = ""
     var output = OutputBuffer()
     /// In the loop's list of connections that have output to flush.
     var isDirty = false

@@ -90,8 +90,13 @@ struct GroupRoutes: Sendable {
             }
             session = number
         }
+        let member = try query.required("member")
+        guard !member.hasPrefix(GroupJoin.memberPrefix) else {
+            throw GroupError.invalid(
+                field: "member", explanation: "names that begin with mqtt: are those of MQTT clients")
+        }
         let fetch = GroupFetch(
-            member: try query.required("member"), session: session,
+            member: member, session: session,
             recordsMax: try query.integer("max", 1...limits.fetchRecords) ?? min(100, limits.fetchRecords),
             bytesMax: try query.integer("bytes", 1...limits.fetchBytes) ?? limits.fetchBytes,
             wait: try query.duration("wait", 0...limits.waitNanosecondsMax) ?? 0,

@@ -34,6 +34,12 @@ final class GroupRunner {
         var reply: GroupReply<GroupFetched>
     }
 
+    /// An MQTT client; it gets records without asking.
+    private struct Subscriber {
+        var join: GroupJoin
+        var session: UInt64
+    }
+
     private(set) var core: ConsumerGroup
     let file: GroupFile
     private let queue: DeviceQueue
@@ -43,6 +49,9 @@ final class GroupRunner {
     /// Whether a device is the group's, by number: 0 not known yet, 1 no, 2 yes.
     private var matching: [UInt8] = []
     private var waiting: [Waiting] = []
+    private var subscribers: [Subscriber] = []
+    /// The subscriber that was served first in the last turn, so that all have their turn.
+    private var firstServed = 0
     /// Commits that are done and wait for the file.
     private var unsaved: [GroupReply<Void>] = []
     private var savedRevision: UInt64
@@ -52,6 +61,8 @@ final class GroupRunner {
     /// Not before then is saving tried again.
     private var retryAt: UInt64 = 0
     private(set) var savingFailure: String?
+    /// Why MQTT clients get nothing, when that is so.
+    private(set) var readingFailure: String?
     /// Blocks of the log that this turn may still read.
     private var blocksLeft = 0
 
@@ -70,7 +81,7 @@ final class GroupRunner {
     }
 
     var definition: GroupDefinition { file.definition }
-    var isWaiting: Bool { !waiting.isEmpty }
+    var isWaiting: Bool { !waiting.isEmpty || subscribers.contains { hasRoom($0) } }
 
     // MARK: Requests
 
@@ -105,9 +116,93 @@ final class GroupRunner {
         if core.nextDeadline == nil { reader = nil }
     }
 
+    // MARK: MQTT clients
+
+    /// A client becomes a member, or begins again. It lives until it leaves: its connection is watched elsewhere.
+    ///
+    /// - Returns: its session.
+    func join(_ join: GroupJoin) throws(GroupError) -> UInt64 {
+        subscribers.removeAll { $0.join.member == join.member }
+        core.leave(member: join.member)
+        let session = try core.enter(member: join.member)
+        subscribers.append(Subscriber(join: join, session: session))
+        return session
+    }
+
+    func leave(member: String, session: UInt64) {
+        guard subscribers.contains(where: { $0.join.member == member && $0.session == session }) else {
+            return
+        }
+        subscribers.removeAll { $0.join.member == member }
+        core.leave(member: member)
+        if core.nextDeadline == nil { reader = nil }
+    }
+
+    func acknowledge(member: String, _ token: CommitToken, nowTicks: Int64) throws {
+        try core.acknowledge(member: member, token, nowTicks: nowTicks)
+    }
+
+    private func hasRoom(_ subscriber: Subscriber) -> Bool {
+        core.inFlight(of: subscriber.join.member) < subscriber.join.window
+    }
+
+    /// Sends what the clients have room for.
+    private func push(now: UInt64) {
+        guard !subscribers.isEmpty else { return }
+        firstServed = (firstServed + 1) % subscribers.count
+        for step in subscribers.indices {
+            let index = (firstServed + step) % subscribers.count
+            do {
+                try push(to: index, now: now)
+            } catch {
+                // A damaged record: it stays where it is, the lag shows it, and status says why.
+                readingFailure = String(describing: error)
+                return
+            }
+        }
+        readingFailure = nil
+    }
+
+    private func push(to index: Int, now: UInt64) throws {
+        while true {
+            let subscriber = subscribers[index]
+            let room = subscriber.join.window - core.inFlight(of: subscriber.join.member)
+            guard room > 0, blocksLeft > 0 else { return }
+            let delivery: Delivery
+            do throws(GroupError) {
+                delivery = try core.fetch(
+                    member: subscriber.join.member, session: subscriber.session,
+                    recordsMax: min(room, Self.pushRecords), bytesMax: limits.fetchBytes, lease: .max - now,
+                    now: now)
+            } catch {
+                if case .memberFull = error { return }
+                throw error
+            }
+            if delivery.records.isEmpty {
+                guard try readOn() else { return }
+                continue
+            }
+            let before = delivery.session
+            guard let fetched = try contents(delivery, subscriber.join.member) else {
+                subscribers[index].session = core.session(of: subscriber.join.member) ?? before
+                subscriber.join.void()
+                continue
+            }
+            let messages = zip(fetched.records, delivery.records).map {
+                $0.message($1, group: definition.name)
+            }
+            subscriber.join.deliver(messages)
+        }
+    }
+
     func seek(to place: GroupPlace, reply: @escaping GroupReply<Void>) {
         interrupt(GroupError.interrupted(group: definition.name, cause: "was moved"))
         core.seek(to: place.offset, recordsBefore: place.recordsBefore)
+        for index in subscribers.indices {
+            subscribers[index].session =
+                core.session(of: subscribers[index].join.member) ?? subscribers[index].session
+            subscribers[index].join.void()
+        }
         reader = nil
         unsaved.append(reply)
     }
@@ -129,8 +224,9 @@ final class GroupRunner {
 
     /// Reads on and answers what can be answered.
     func serve(now: UInt64) {
-        guard !waiting.isEmpty else { return }
         blocksLeft = Self.blocksPerTurn
+        push(now: now)
+        guard !waiting.isEmpty else { return }
         var rest: [Waiting] = []
         for var entry in waiting {
             do {
@@ -321,4 +417,6 @@ final class GroupRunner {
     private static let retryNanoseconds: UInt64 = 1_000_000_000
     /// 16 MiB with the default block: some 10 ms, after which others have their turn.
     private static let blocksPerTurn = 16
+    /// Records of one hop to the broker's loop.
+    private static let pushRecords = 256
 }

@@ -52,6 +52,8 @@ final class GroupService: Sendable {
         thread.withLock { $0 = started }
     }
 
+    func wallTicks() -> Int64 { clock.wallTicks() }
+
     /// The durable end has moved.
     func wake() {
         // Once a commit of the log: nobody is woken when nobody waits.

@@ -107,7 +107,8 @@ extension GroupWorker {
         runner.lookAhead()
         let snapshot = runner.core.snapshot(now: now)
         var status = GroupStatus(
-            name: name, failure: runner.savingFailure, definition: runner.definition, snapshot: snapshot)
+            name: name, failure: runner.savingFailure ?? runner.readingFailure, definition: runner.definition,
+            snapshot: snapshot)
         status.lagRecords = runner.lag(snapshot)
         if let arrival = snapshot.oldestArrivalTicks {
             status.lagTicks = max(0, clock.wallTicks() - arrival)

@@ -58,6 +58,7 @@ final class Pipeline: Sendable {
         groups = try GroupService(
             queue: queue, directory: data + "/groups", files: files, clock: clock, retention: NoRetention(),
             log: log)
+        loop.groups = groups
 
         minute.start()
         groups.start()

@@ -8,6 +8,9 @@ extension Broker {
     ) {
         switch session.outbound.state(packet.packetIdentifier) {
         case .awaitingPuback:
+            if let ticket = session.outbound.ticket(packet.packetIdentifier) {
+                actions.append(.queueAcknowledged(connection, ticket))
+            }
             session.outbound.finish(packet.packetIdentifier)
             pump(session, now: now, actions: &actions)
         case .awaitingPubrec, .awaitingPubcomp:

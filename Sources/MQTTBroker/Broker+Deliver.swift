@@ -23,13 +23,17 @@ extension Broker {
         var delivery = delivery
         delivery.state = delivery.qos == .atLeastOnce ? .awaitingPuback : .awaitingPubrec
         if let connection = session.connection, session.outbound.isDrained, mayStart(session) {
-            guard fits(delivery, message, session) else { return }
+            guard fits(delivery, message, session) else {
+                skip(message, connection, &actions)
+                return
+            }
             let identifier = session.outbound.start(delivery)
             forward(delivery, message, identifier: identifier, duplicate: false, connection, now, &actions)
             return
         }
         dropExpired(session, now: now)
-        guard hasRoom(message, session, isReplay: delivery.isReplay) else {
+        // Of records of a queue no more come than the client's window holds.
+        guard message.ticket != nil || hasRoom(message, session, isReplay: delivery.isReplay) else {
             counters.droppedQueueFull += 1
             return
         }
@@ -63,7 +67,10 @@ extension Broker {
                 counters.droppedExpired += 1
                 continue
             }
-            guard fits(delivery, message, session) else { continue }
+            guard fits(delivery, message, session) else {
+                skip(message, connection, &actions)
+                continue
+            }
             let identifier = session.outbound.start(delivery)
             forward(delivery, message, identifier: identifier, duplicate: false, connection, now, &actions)
         }
@@ -93,6 +100,11 @@ extension Broker {
             counters.queued -= 1
             counters.droppedExpired += 1
         }
+    }
+
+    /// A record of a queue that is too large for the client counts as delivered too, or it would come for ever.
+    private func skip(_ message: Message, _ connection: ConnectionID, _ actions: inout [BrokerAction]) {
+        if let ticket = message.ticket { actions.append(.queueAcknowledged(connection, ticket)) }
     }
 
     /// A message too large for the client counts as delivered and is not sent. [MQTT-3.1.2-25]

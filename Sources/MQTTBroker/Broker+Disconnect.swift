@@ -50,6 +50,7 @@ extension Broker {
         connections[connection] = nil
         session.connection = nil
         session.inbound.trim()
+        if !session.queueSubscriptions.isEmpty { counters.queued -= session.outbound.dropTickets() }
         counters.connected -= 1
         if !publishesWill { session.will = nil }
 
@@ -84,6 +85,7 @@ extension Broker {
         counters.subscriptions -= session.subscriptions.count
         counters.queued -= session.outbound.queuedCount
         session.subscriptions = IndexedList()
+        session.queueSubscriptions = IndexedList()
         session.outbound = Outbound()
         session.inbound.removeAll()
         sessions[ByteString(session.clientIdentifier)] = nil

@@ -2,9 +2,10 @@ import MQTTWire
 
 extension Broker {
     /// MQTT 5.0 §3.8.4: the SUBACK first, then the retained messages.
+    /// - Parameter verdicts: on the filters of queues, by their place in the packet; without one they are refused.
     mutating func receiveSubscribe(
-        _ packet: Subscribe, _ session: Session, _ connection: ConnectionID, now: UInt64,
-        actions: inout [BrokerAction]
+        _ packet: Subscribe, _ session: Session, _ connection: ConnectionID,
+        verdicts: [Int: QueueVerdict] = [:], now: UInt64, actions: inout [BrokerAction]
     ) {
         let filters = packet.filters.map { TopicFilter($0.filter, levelsMax: limits.topicLevels) }
         // [MQTT-3.8.3-4]
@@ -16,13 +17,22 @@ extension Broker {
 
         let identifier = packet.properties.subscriptionIdentifiers.first ?? 0
         var reasons: [ReasonCode] = []
+        var explanation: String?
         var replays: [(Subscription, TopicFilter)] = []
-        for (request, filter) in zip(packet.filters, filters) {
+        for (index, (request, filter)) in zip(packet.filters, filters).enumerated() {
+            if let filter, QueueFilter.isQueue(filter) {
+                let verdict = verdicts[index] ?? .refused(QueueFilter.advice)
+                let outcome = subscribe(request, to: verdict, identifier: identifier, session)
+                reasons.append(outcome.reason)
+                explanation = explanation ?? outcome.explanation
+                continue
+            }
             let outcome = subscribe(request, filter, identifier: identifier, session)
             reasons.append(outcome.reason)
             if let subscription = outcome.replay, let filter { replays.append((subscription, filter)) }
         }
-        let suback = SubscribeAcknowledgement(packetIdentifier: packet.packetIdentifier, reasons: reasons)
+        var suback = SubscribeAcknowledgement(packetIdentifier: packet.packetIdentifier, reasons: reasons)
+        if session.version == .v5 { suback.properties.reasonString = explanation }
         actions.append(.send(connection, .suback(suback)))
         for (subscription, filter) in replays {
             replay(filter, to: subscription, now: now, actions: &actions)
@@ -40,6 +50,9 @@ extension Broker {
                 tree.remove(session: session.number, filter: filter)
                 counters.subscriptions -= 1
                 subscriptionVersion += 1
+                reasons.append(.success)
+            } else if let queue = session.queueSubscriptions.remove(ByteString(text)) {
+                actions.append(.queueLeft(connection, group: queue.group))
                 reasons.append(.success)
             } else if TopicFilter(text, levelsMax: limits.topicLevels) == nil {
                 reasons.append(.topicFilterInvalid)

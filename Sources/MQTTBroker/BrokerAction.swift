@@ -17,4 +17,8 @@ package enum BrokerAction: Sendable {
     case willPublish(Message)
     /// The state of a session is gone; comes before `accepted` when a clean start ended it.
     case sessionDiscarded(clientIdentifier: String)
+    /// The client has a record of a queue: it acknowledged it, or cannot take one so large.
+    case queueAcknowledged(ConnectionID, QueueTicket)
+    /// The client unsubscribed from a queue.
+    case queueLeft(ConnectionID, group: String)
 }

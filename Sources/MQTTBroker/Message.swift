@@ -15,6 +15,8 @@ package final class Message: Sendable {
     package let publisher: String?
     /// Monotonic nanoseconds after which delivery no longer starts; nil is never. MQTT 5.0 §3.3.2.3.3.
     package let expiresAt: UInt64?
+    /// Set for a record of a queue: the broker says when the client has it, and forgets it with the connection.
+    package let ticket: QueueTicket?
 
     /// Bytes of topic, payload and properties: what the limits count.
     package let byteCount: Int
@@ -23,7 +25,7 @@ package final class Message: Sendable {
 
     package init(
         topic: String, payload: [UInt8], qos: QoS, retain: Bool, properties: Properties = Properties(),
-        publisher: String? = nil, expiresAt: UInt64? = nil
+        publisher: String? = nil, expiresAt: UInt64? = nil, ticket: QueueTicket? = nil
     ) {
         self.topic = topic
         self.payload = payload
@@ -32,6 +34,7 @@ package final class Message: Sendable {
         self.properties = properties
         self.publisher = publisher
         self.expiresAt = expiresAt
+        self.ticket = ticket
         let propertyBytes = Self.encodedBytes(properties)
         self.propertyBytes = propertyBytes
         byteCount = topic.utf8.count + payload.count + propertyBytes

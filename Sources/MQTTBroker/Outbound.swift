@@ -133,6 +133,43 @@ struct Outbound {
         if next < oldest { next = oldest }
     }
 
+    /// The ticket of the message in flight with that identifier, if it is a record of a queue.
+    func ticket(_ packetIdentifier: UInt16) -> QueueTicket? {
+        guard let offset = offset(packetIdentifier) else { return nil }
+        return inflight[offset].message?.ticket
+    }
+
+    /// Forgets the records of queues: whoever else reads the queue gets them.
+    /// - Returns: how many of them waited.
+    mutating func dropTickets() -> Int {
+        for offset in 0..<inflight.count where inflight[offset].message?.ticket != nil {
+            inflight[offset].state = .done
+            inflight[offset].message = nil
+            if oldest + UInt64(offset) < next { outstanding -= 1 }
+        }
+        while inflight.first?.state == .done {
+            inflight.popFirst()
+            oldest += 1
+        }
+        if next < oldest { next = oldest }
+        return dropWaiting { _ in true }
+    }
+
+    /// Forgets certain records of queues that wait.
+    /// - Returns: how many.
+    mutating func dropWaiting(where isMeant: (QueueTicket) -> Bool) -> Int {
+        var dropped = 0
+        for _ in 0..<queue.count {
+            guard let delivery = dequeue() else { break }
+            if let ticket = delivery.message?.ticket, isMeant(ticket) {
+                dropped += 1
+            } else {
+                enqueue(delivery)
+            }
+        }
+        return dropped
+    }
+
     private func offset(_ packetIdentifier: UInt16) -> Int? {
         guard packetIdentifier != 0 else { return nil }
         let oldestIdentifier = Int(Self.packetIdentifier(oldest))

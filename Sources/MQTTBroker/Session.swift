@@ -28,6 +28,8 @@ package final class Session: @unchecked Sendable {
     var outbound = Outbound()
     /// By the text of the filter.
     var subscriptions = IndexedList<ByteString, TopicFilter>()
+    /// Subscriptions to queues, by the text of the filter.
+    var queueSubscriptions = IndexedList<ByteString, QueueSubscription>()
 
     /// Monotonic nanoseconds; nil when not waiting for it.
     var willDue: UInt64?
