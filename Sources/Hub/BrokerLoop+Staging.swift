@@ -108,7 +108,7 @@ extension BrokerLoop {
         open = nil
         outstandingBatches += 1
         stagedBytes += batch.staging.byteCount
-        if stagedBytes > limits.stagedBytesMax { isPaused = true }
+        if stagedBytes > limits.stagedBytesMax { pauseReading() }
         storage.submit(batch)
     }
 

@@ -39,7 +39,13 @@ package final class BrokerLoop: @unchecked Sendable {
     /// Bytes staged and not yet durable; above the limit sockets are not read.
     var stagedBytes = 0
     var isPaused = false
+    /// Connections that the storage keeps from being read, the longest held first.
     var heldReads: [Connection] = []
+    /// Of them those that are gone.
+    var abandonedHolds = 0
+    var isResuming = false
+    /// Bytes of packets whose rest has not come yet, all connections together.
+    var partialBytes = 0
     private(set) var isStopping = false
 
     /// QoS 2 packet identifiers that the log says a client had not released when the hub last stopped, by the
@@ -108,6 +114,7 @@ package final class BrokerLoop: @unchecked Sendable {
         freeSlots.append(Int(connection.slot))
         counters.connections.wrappingDecrement(ordering: .relaxed)
         leaveQueues(connection)
+        forgetReading(of: connection)
         let wasConnected = connection.session != nil
         connection.phase = .closing
         connection.session = nil
@@ -209,6 +216,10 @@ package final class BrokerLoop: @unchecked Sendable {
             connection.write(.publish(packet))
         case .accepted(let id, let session): accept(id, session)
         case .close(let id): if let connection = connection(id) { closeAfterFlush(connection) }
+        case .drainWanted(let id):
+            guard let connection = connection(id) else { return }
+            connection.isDrainWanted = true
+            markDirty(connection)
         case .willPublish(let message): publishWill(message)
         case .sessionDiscarded(let clientIdentifier): discardSession(clientIdentifier)
         case .queueAcknowledged(let id, let ticket):
@@ -273,13 +284,19 @@ package final class BrokerLoop: @unchecked Sendable {
         flushAll()
         submit()
         submitQueueAcknowledgements()
+        // What a drained connection got goes out in a turn of its own: others have theirs between.
+        if !dirty.isEmpty { executor.execute { self.endTurn() } }
     }
 
     func flushAll() {
         guard !dirty.isEmpty else { return }
         let due = dirty
         dirty.removeAll(keepingCapacity: true)
-        for connection in due { flush(connection) }
+        for connection in due {
+            flush(connection)
+            tellDrained(connection)
+        }
+        perform()
     }
 
     private func flush(_ connection: Connection) {
@@ -291,38 +308,25 @@ package final class BrokerLoop: @unchecked Sendable {
             connection.isWritable = connection.output.count <= limits.outputBytesMax
         } else if connection.output.count <= limits.outputBytesMax / 4 {
             connection.isWritable = true
-            if connection.isReadHeld, !isPaused { resumeReading() }
+            outputIsTaken(connection)
         }
     }
 
     /// The transport takes more of a connection's bytes again.
     package func canSend(_ connection: Connection) {
+        // A peer that reads slowly is not silent as long as it does read.
+        if connection.hold == .output { connection.lastReadNanoseconds = clock.monotonicNanoseconds() }
         flush(connection)
+        tellDrained(connection)
+        perform()
         if connection.phase == .closing, connection.output.count == 0 { closeNow(connection) }
     }
 
-    // MARK: Back-pressure
-
-    /// Whether a connection may read now; if not it is told later, by `ConnectionTransport.resumeReading`.
-    package func mayRead(_ connection: Connection) -> Bool {
-        if !isPaused, connection.isWritable { return true }
-        if !connection.isReadHeld {
-            connection.isReadHeld = true
-            heldReads.append(connection)
-        }
-        return false
-    }
-
-    func resumeReading() {
-        isPaused = false
-        let held = heldReads
-        heldReads.removeAll(keepingCapacity: true)
-        for connection in held {
-            connection.isReadHeld = false
-            // It was the hub that did not read: the peer's silence begins now.
-            connection.lastReadNanoseconds = clock.monotonicNanoseconds()
-            connection.transport?.resumeReading()
-        }
+    /// What the broker has for a connection that has taken what it got: at the end of the next turn.
+    func tellDrained(_ connection: Connection) {
+        guard connection.isDrainWanted, connection.isWritable, connection.output.count == 0 else { return }
+        connection.isDrainWanted = false
+        broker.drained(connection.id, now: clock.monotonicNanoseconds(), actions: &actions)
     }
 
     // MARK: Time
@@ -335,9 +339,12 @@ package final class BrokerLoop: @unchecked Sendable {
         for case .some(let connection) in slots {
             let limit: UInt64
             switch connection.phase {
-            case .awaitingConnect: limit = limits.connectTimeoutNanoseconds
+            case .awaitingConnect:
+                if connection.hold == .storage { continue }
+                limit = limits.connectTimeoutNanoseconds
             case .connected:
-                guard connection.keepAliveNanoseconds > 0, !connection.isReadHeld else { continue }
+                // Whom the hub itself does not read is not silent.
+                guard connection.keepAliveNanoseconds > 0, connection.hold != .storage else { continue }
                 limit = connection.keepAliveNanoseconds + connection.keepAliveNanoseconds / 2
             case .closing:
                 if connection.closeDeadline != 0, now > connection.closeDeadline { stuck.append(connection) }
@@ -357,6 +364,7 @@ package final class BrokerLoop: @unchecked Sendable {
         perform()
         flushAll()
         counters.brokerSnapshot(broker.counters)
+        noteGauges()
     }
 
     // MARK: Counting and stopping

@@ -60,9 +60,24 @@ package final class Connection {
     var output = OutputBuffer()
     /// In the loop's list of connections that have output to flush.
     var isDirty = false
-    var isReadHeld = false
+    /// The broker has more for it once its output has left.
+    var isDrainWanted = false
+    /// Why it is not read; its transport waits for `resumeReading`.
+    enum Hold {
+        case none
+        /// The log is behind, and this connection sends what goes there.
+        case storage
+        /// The peer does not read what it is sent.
+        case output
+    }
+
+    var hold = Hold.none
     /// False while more waits for the peer than should.
     var isWritable = true
+    /// The topic of some publish of it was one of telemetry.
+    var publishesTelemetry = false
+    /// What its transport keeps of a packet whose rest has not come yet.
+    var partialBytes = 0
     /// Monotonic nanoseconds when a peer that does not take the last bytes is cut off; 0 while not closing.
     var closeDeadline: UInt64 = 0
 
@@ -94,11 +109,14 @@ package final class Connection {
                 let body = UnsafeRawBufferPointer(rebasing: rest[bodyOffset..<(bodyOffset + bodyBytes)])
                 take(rest[0], body, now)
                 at += bodyOffset + bodyBytes
-            case .incomplete: return at
+            case .incomplete:
+                loop.partialChanged(self, to: bytes.count - at)
+                return phase == .closing ? bytes.count : at
             case .invalid(let error): refuse(error, now)
             }
         }
-        return phase == .closing ? bytes.count : at
+        loop.partialChanged(self, to: 0)
+        return bytes.count
     }
 
     /// Bytes of a CONNECT with its will and credentials: each of those has at most 64 KiB.
@@ -195,12 +213,14 @@ package final class Connection {
         of topic: UnsafeRawBufferPointer, _ match: inout IngestTable.Match?
     ) throws(WireError) -> UInt32? {
         if let index = loop.routes.find(topic) {
+            publishesTelemetry = true
             remember(topic, index)
             return index
         }
         if let error = validateTopicName(topic) { throw error }
         guard let found = loop.ingest.match(topic) else { return nil }
         match = found
+        publishesTelemetry = true
         let plan = loop.ingest.plans[found.rule]
         guard plan.isCacheable else { return IngestBatch.Entry.noRoute }
         let fixed = UnsafeRawBufferPointer(rebasing: topic[..<found.rest.lowerBound])

@@ -10,8 +10,13 @@ package final class HubCounters: Sendable {
     let acceptPauses = ManagedAtomic<Int>(0)
     let keepAliveTimeouts = ManagedAtomic<Int>(0)
     let droppedSlowConsumer = ManagedAtomic<Int>(0)
+    /// Times that reading was held because the storage was behind.
+    let pauses = ManagedAtomic<Int>(0)
+    /// Connections closed because packets in pieces took too much memory.
+    let partialsRefused = ManagedAtomic<Int>(0)
     private let reasons = Mutex<(rejections: [String: Int], refusals: [String: Int])>(([:], [:]))
     private let broker = Mutex(BrokerCounters())
+    private let gauges = Mutex(LoopGauges())
     private let startNonce: UInt64
 
     /// - Parameter startNonce: makes assigned client identifiers of this run its own.
@@ -20,6 +25,7 @@ package final class HubCounters: Sendable {
     func note(rejection reason: String) { reasons.withLock { $0.rejections[reason, default: 0] += 1 } }
     func note(refusal reason: String) { reasons.withLock { $0.refusals[reason, default: 0] += 1 } }
     func brokerSnapshot(_ counters: BrokerCounters) { broker.withLock { $0 = counters } }
+    func loopSnapshot(_ values: LoopGauges) { gauges.withLock { $0 = values } }
 
     /// Publishes refused with a reason, none of them acknowledged as stored.
     package var rejections: [(reason: String, count: Int)] {
@@ -32,9 +38,20 @@ package final class HubCounters: Sendable {
     }
 
     var brokerCounters: BrokerCounters { broker.withLock { $0 } }
+    var loopGauges: LoopGauges { gauges.withLock { $0 } }
 
     /// A client identifier for a client that sent none: unique to this start of the hub.
     func assignedClientIdentifier(_ number: UInt64) -> String {
         "auto-" + String(startNonce, radix: 36) + "-" + String(number)
     }
+}
+
+/// What an event loop holds, as of its last tick.
+struct LoopGauges: Sendable {
+    /// Connections that are not read at the moment.
+    var readsHeld = 0
+    /// Bytes staged and not yet durable.
+    var stagedBytes = 0
+    /// Bytes of packets whose rest has not come yet.
+    var partialBytes = 0
 }

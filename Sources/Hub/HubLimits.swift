@@ -12,7 +12,14 @@ package struct HubLimits: Sendable {
     /// Staging buffers kept for reuse.
     package var spareBatches = 8
     /// Bytes staged and not yet durable before sockets are read no more: seconds of a stalled disk.
+    /// Publishers of telemetry are held first; at twice this, which needs thousands of new ones, everybody is.
     package var stagedBytesMax = 64 << 20
+    /// Connections that are read again in one turn of the loop after a stall: the first of a thundering herd
+    /// are served before the last is heard.
+    package var resumedConnections = 64
+    /// Bytes of packets that have begun and not ended, all connections together. 256 MiB: sixteen of the
+    /// largest. Who goes above it is closed with 0x97.
+    package var partialBytesMax = 256 << 20
     /// A socket that sent no CONNECT by then is closed.
     package var connectTimeoutNanoseconds: UInt64 = 30_000_000_000
     /// A peer that does not take the last bytes of a connection is cut off by then.

@@ -41,6 +41,19 @@ extension HubStatus {
         metric(
             "headend_mqtt_dropped_total", "counter", "Messages that slow or absent subscribers did not get.",
             [("", droppedForSubscribers)])
+        metric("headend_mqtt_reads_held", "gauge", "Connections that are not read now.", [("", readsHeld)])
+        metric(
+            "headend_ingest_pauses_total", "counter", "Times that publishers waited for the storage.",
+            [("", pauses)])
+        metric(
+            "headend_ingest_staged_bytes", "gauge", "Bytes taken in and not yet durable.", [("", stagedBytes)]
+        )
+        metric(
+            "headend_mqtt_partial_bytes", "gauge", "Bytes of packets whose rest has not come yet.",
+            [("", partialBytes)])
+        metric(
+            "headend_mqtt_partial_refused_total", "counter",
+            "Connections closed for too many bytes of unfinished packets.", [("", partialsRefused)])
         metric("headend_query_rows_total", "counter", "Result rows of closed windows.", [("", windowsClosed)])
         metric("headend_query_late_total", "counter", "Readings outside the time policy.", [("", late)])
         metric("headend_query_open_windows", "gauge", "Windows that are still open.", [("", openWindows)])

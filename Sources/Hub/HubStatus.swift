@@ -30,6 +30,13 @@ package struct HubStatus: Sendable {
     /// Times the system had no descriptor or memory for another connection.
     package var acceptPauses: Int
     package var keepAliveTimeouts: Int
+    /// Connections that are not read now, and how often the storage was so far behind that publishers waited.
+    package var readsHeld: Int
+    package var pauses: Int
+    package var stagedBytes: Int
+    /// Bytes of packets that have begun and not ended, and connections closed for too many of them.
+    package var partialBytes: Int
+    package var partialsRefused: Int
     /// Messages that subscribers did not get: too slow at QoS 0, or their session's buffer was full.
     package var droppedForSubscribers: Int
 
@@ -66,6 +73,12 @@ package struct HubStatus: Sendable {
         connectionsTurnedAway = pipeline.counters.connectionsRefused.load(ordering: .relaxed)
         acceptPauses = pipeline.counters.acceptPauses.load(ordering: .relaxed)
         keepAliveTimeouts = pipeline.counters.keepAliveTimeouts.load(ordering: .relaxed)
+        let gauges = pipeline.counters.loopGauges
+        readsHeld = gauges.readsHeld
+        stagedBytes = gauges.stagedBytes
+        partialBytes = gauges.partialBytes
+        pauses = pipeline.counters.pauses.load(ordering: .relaxed)
+        partialsRefused = pipeline.counters.partialsRefused.load(ordering: .relaxed)
         let broker = pipeline.counters.brokerCounters
         droppedForSubscribers =
             pipeline.counters.droppedSlowConsumer.load(ordering: .relaxed) + broker.droppedQueueFull
@@ -94,6 +107,11 @@ package struct HubStatus: Sendable {
             Column("acceptPauses", .bigint(Int64(acceptPauses))),
             Column("keepAliveTimeouts", .bigint(Int64(keepAliveTimeouts))),
             Column("droppedForSubscribers", .bigint(Int64(droppedForSubscribers))),
+            Column("readsHeld", .bigint(Int64(readsHeld))),
+            Column("pauses", .bigint(Int64(pauses))),
+            Column("stagedBytes", .bigint(Int64(stagedBytes))),
+            Column("partialBytes", .bigint(Int64(partialBytes))),
+            Column("partialsRefused", .bigint(Int64(partialsRefused))),
             Column("sinks", .array(sinks.map(Self.value(of:)))),
         ])
     }

@@ -68,7 +68,7 @@ final class Pipeline: Sendable {
                 minute.wake()
                 groups.wake()
                 if segments.wake(durableEnd: queue.durableEnd) { compression.wake() }
-            })
+            }, log: log)
         thread.start("headend-mqtt", handler: loop)
         do {
             listener = try MQTTListener.open(configuration.mqtt, on: thread)

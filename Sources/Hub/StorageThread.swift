@@ -47,10 +47,14 @@ final class StorageThread: StorageInbox {
     /// - Parameters:
     ///   - onDurable: gets the batches of a commit, in order, on the storage thread.
     ///   - onAdvance: the durable end has moved.
+    ///   - log: gets a line when the disk takes nothing, and when it takes records again.
     func start(
-        onDurable: @escaping @Sendable ([IngestBatch]) -> Void, onAdvance: @escaping @Sendable () -> Void
+        onDurable: @escaping @Sendable ([IngestBatch]) -> Void, onAdvance: @escaping @Sendable () -> Void,
+        log: @escaping @Sendable (String) -> Void
     ) {
-        let started = NamedThread("headend-storage") { self.run(onDurable: onDurable, onAdvance: onAdvance) }
+        let started = NamedThread("headend-storage") {
+            self.run(onDurable: onDurable, onAdvance: onAdvance, log: log)
+        }
         thread.withLock { $0 = started }
     }
 
@@ -60,7 +64,7 @@ final class StorageThread: StorageInbox {
         thread.withLock { $0 }?.join()
     }
 
-    private func run(onDurable: ([IngestBatch]) -> Void, onAdvance: () -> Void) {
+    private func run(onDurable: ([IngestBatch]) -> Void, onAdvance: () -> Void, log: (String) -> Void) {
         var writer = StorageWriter(queue: queue)
         while true {
             let (batches, isTickWanted, isStopping) = mailbox.wait {
@@ -76,9 +80,9 @@ final class StorageThread: StorageInbox {
             writer.take(batches, isTickWanted: isTickWanted)
             let durable: [IngestBatch]
             do throws(QueueError) {
-                durable = try writeWhenThereIsRoom(&writer)
+                durable = try writeWhenThereIsRoom(&writer, log)
             } catch {
-                mailbox.update { $0.state = .failed(error.description) }
+                change(to: .failed(error.description), log)
                 waitForStop()
                 return
             }
@@ -89,24 +93,39 @@ final class StorageThread: StorageInbox {
     }
 
     /// A full disk is waited out: the batches stay in memory, sockets stop being read, nothing is lost.
-    private func writeWhenThereIsRoom(_ writer: inout StorageWriter) throws(QueueError) -> [IngestBatch] {
+    private func writeWhenThereIsRoom(
+        _ writer: inout StorageWriter, _ log: (String) -> Void
+    ) throws(QueueError) -> [IngestBatch] {
         while true {
             do throws(QueueError) {
                 let durable = try writer.write(nowTicks: clock.wallTicks())
-                mailbox.withLock { if $0.state != .running { $0.state = .running } }
+                change(to: .running, log)
                 return durable
             } catch {
                 guard case .full = error else { throw error }
-                let isStopping = mailbox.withLock {
-                    $0.state = .full(error.description)
-                    return $0.isStopping
-                }
-                if isStopping { throw error }
+                change(to: .full(error.description), log)
+                if mailbox.withLock({ $0.isStopping }) { throw error }
                 mailbox.wait(timeoutNanoseconds: 500_000_000) {
                     $0.isStopping
                 } then: { _ in
                 }
             }
+        }
+    }
+
+    /// Says so once, however often a full disk is tried again.
+    private func change(to state: State, _ log: (String) -> Void) {
+        let former = mailbox.withLock { mailbox in
+            defer { mailbox.state = state }
+            return mailbox.state
+        }
+        guard former != state else { return }
+        switch state {
+        case .running: log("storage: there is room again, readings are stored and acknowledged")
+        case .full(let text):
+            if case .full = former { return }
+            log("storage: nothing is acknowledged until there is room: \(text)")
+        case .failed(let text): log("storage: nothing is acknowledged any more: \(text)")
         }
     }
 

@@ -16,6 +16,12 @@ extension Broker {
                 counters.droppedOffline += 1
                 return
             }
+            // What is retained goes out as the connection drains, and what comes meanwhile stays behind it.
+            if delivery.isReplay || session.outbound.queuedReplay > 0 {
+                enqueue(delivery, message, session, now: now)
+                wantDrain(session, connection, &actions)
+                return
+            }
             guard fits(delivery, message, session) else { return }
             forward(delivery, message, identifier: 0, duplicate: false, connection, now, &actions)
             return
@@ -31,6 +37,12 @@ extension Broker {
             forward(delivery, message, identifier: identifier, duplicate: false, connection, now, &actions)
             return
         }
+        enqueue(delivery, message, session, now: now)
+    }
+
+    private mutating func enqueue(
+        _ delivery: Outbound.Delivery, _ message: Message, _ session: Session, now: UInt64
+    ) {
         dropExpired(session, now: now)
         // Of records of a queue no more come than the client's window holds.
         guard message.ticket != nil || hasRoom(message, session, isReplay: delivery.isReplay) else {
@@ -41,9 +53,30 @@ extension Broker {
         counters.queued += 1
     }
 
+    /// Everything sent to the connection has left: the answer to `BrokerAction.drainWanted`.
+    package mutating func drained(
+        _ connection: ConnectionID, now: UInt64, actions: inout [BrokerAction]
+    ) {
+        guard let session = connections[connection], session.isDrainWanted else { return }
+        session.isDrainWanted = false
+        pump(session, burstBytes: limits.replayBurstBytes, now: now, actions: &actions)
+    }
+
+    private func wantDrain(
+        _ session: Session, _ connection: ConnectionID, _ actions: inout [BrokerAction]
+    ) {
+        guard !session.isDrainWanted else { return }
+        session.isDrainWanted = true
+        actions.append(.drainWanted(connection))
+    }
+
     /// Sends what the session may send now: first what is in flight and belongs to an earlier connection, in
     /// its order [MQTT-4.6.0-1], then what waits.
-    mutating func pump(_ session: Session, now: UInt64, actions: inout [BrokerAction]) {
+    ///
+    /// - Parameter burstBytes: of messages at QoS 0 among them, the last of which may go beyond it.
+    mutating func pump(
+        _ session: Session, burstBytes: Int = 0, now: UInt64, actions: inout [BrokerAction]
+    ) {
         guard let connection = session.connection else { return }
         while hasWindow(session), let (identifier, delivery) = session.outbound.nextToResend() {
             guard let message = delivery.message else {
@@ -59,7 +92,14 @@ extension Broker {
             counters.messagesResent += 1
             forward(delivery, message, identifier: identifier, duplicate: true, connection, now, &actions)
         }
-        while mayStart(session), let delivery = session.outbound.firstQueued {
+        var burstLeft = burstBytes
+        while session.outbound.isResent, let delivery = session.outbound.firstQueued {
+            let isUnacknowledged = delivery.qos == .atMostOnce
+            if isUnacknowledged, burstLeft <= 0 {
+                wantDrain(session, connection, &actions)
+                return
+            }
+            guard isUnacknowledged || mayStart(session) else { return }
             session.outbound.dequeue()
             counters.queued -= 1
             guard let message = delivery.message else { continue }
@@ -69,6 +109,11 @@ extension Broker {
             }
             guard fits(delivery, message, session) else {
                 skip(message, connection, &actions)
+                continue
+            }
+            if isUnacknowledged {
+                burstLeft -= message.byteCount
+                forward(delivery, message, identifier: 0, duplicate: false, connection, now, &actions)
                 continue
             }
             let identifier = session.outbound.start(delivery)
@@ -87,6 +132,7 @@ extension Broker {
     /// Whether the client takes one more in flight. MQTT 5.0 §4.9.
     private func hasWindow(_ session: Session) -> Bool {
         session.outbound.outstanding < min(session.receiveMaximum, limits.inflightMax)
+            && session.outbound.outstandingBytes < limits.inflightBytesMax
     }
 
     private func mayStart(_ session: Session) -> Bool {

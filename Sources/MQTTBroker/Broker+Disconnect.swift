@@ -49,6 +49,7 @@ extension Broker {
         guard let connection = session.connection else { return }
         connections[connection] = nil
         session.connection = nil
+        session.isDrainWanted = false
         session.inbound.trim()
         if !session.queueSubscriptions.isEmpty { counters.queued -= session.outbound.dropTickets() }
         counters.connected -= 1

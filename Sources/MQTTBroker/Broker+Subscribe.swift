@@ -92,11 +92,16 @@ extension Broker {
         return (ReasonCode(rawValue: request.qos.rawValue), replays ? subscription : nil)
     }
 
-    /// Sends what the topics of the filter retain. MQTT 5.0 §3.3.1.3.
+    /// Sends what the topics of the filter retain, as the connection takes it. MQTT 5.0 §3.3.1.3.
     private mutating func replay(
         _ filter: TopicFilter, to subscription: Subscription, now: UInt64, actions: inout [BrokerAction]
     ) {
         var messages: [Message] = []
+        // Who asks again and again before it has read the first answer does not cost a walk each time.
+        guard subscription.session.outbound.queuedReplay < limits.sessionReplayMessages else {
+            counters.replaysRefused += 1
+            return
+        }
         retained.collect(filter, into: &messages)
         let identifiers = subscription.identifier == 0 ? [] : [subscription.identifier]
         for message in messages {

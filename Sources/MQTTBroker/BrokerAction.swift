@@ -11,6 +11,8 @@ package enum BrokerAction: Sendable {
         subscriptionIdentifiers: [UInt32], expiryLeft: UInt32?)
     /// CONNECT was accepted; comes before its CONNACK.
     case accepted(ConnectionID, Session)
+    /// Call `Broker.drained` once everything sent to the connection so far has left, or soon after.
+    case drainWanted(ConnectionID)
     /// Close the connection after all that was sent before is flushed. The broker has already forgotten it.
     case close(ConnectionID)
     /// A will is due: the hub stores it as a reading or gives it to `Broker.publish`.

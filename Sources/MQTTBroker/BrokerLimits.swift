@@ -23,12 +23,19 @@ package struct BrokerLimits: Sendable {
     package var sessionQueueMessages = 10_000
     /// Bytes of topic, payload and properties a session may hold that were not sent yet; dropped alike.
     package var sessionQueueBytes = 64 << 20
-    /// Retained messages that a SUBSCRIBE may put before a session. They are shared and cost 40 bytes each,
-    /// so the bound is that of the store: a subscriber to `#` gets all of them.
+    /// Retained messages that may wait for a session, of all its SUBSCRIBEs. They are shared and cost 40 bytes
+    /// each, so the bound is that of the store: a subscriber to `#` gets all of them.
     package var sessionReplayMessages = 1_000_000
     /// Messages at QoS 1 and 2 sent and not yet acknowledged, a session; the client's Receive Maximum may
     /// lower it. 1,000 fills 100 Mbit/s over 10 ms with small messages.
     package var inflightMax = 1_000
+    /// Bytes of topic, payload and properties sent to a session and not yet acknowledged; a single message may
+    /// be larger. They are in the connection's output too until the client reads them, so this bounds what one
+    /// that never reads costs. 1 MiB: a gigabit line over 8 ms.
+    package var inflightBytesMax = 1 << 20
+    /// Bytes of retained messages at QoS 0 that are handed out at once, before the connection must have drained
+    /// (`Broker.drained`). 64 KiB: one turn of the loop, far below what makes an output too slow.
+    package var replayBurstBytes = 64 << 10
     /// Subscriptions of one session. More: SUBACK 0x97.
     package var subscriptionsPerSession = 10_000
     /// Levels of a topic name or filter: the depth of every walk. More: 0x90 or 0x8F.

@@ -1,7 +1,8 @@
 import MQTTWire
 
 /// The messages at QoS 1 and 2 towards one client: those in flight, in the order of first sending, and those
-/// that wait. It is a part of the session and outlives the connection. MQTT 5.0 §4.1, §4.4, §4.9.
+/// that wait; while retained messages wait, those at QoS 0 wait behind them. It is a part of the session and
+/// outlives the connection. MQTT 5.0 §4.1, §4.4, §4.9.
 ///
 /// The n-th message of a session has the packet identifier (n − 1) mod 65,535 + 1, so an identifier leads to
 /// its message without a table, and the first of a new session is 1. The price: a client that leaves a
@@ -25,6 +26,9 @@ struct Outbound {
         /// Put there by a SUBSCRIBE out of the retained ones; has its own limit.
         let isReplay: Bool
         var state: State
+
+        /// Of the message, while it is kept.
+        var byteCount: Int { message?.byteCount ?? 0 }
     }
 
     private var inflight = RingBuffer<Delivery>()
@@ -34,8 +38,9 @@ struct Outbound {
     private var next: UInt64 = 1
     private var queue = RingBuffer<Delivery>()
 
-    /// Sent on this connection and not finished.
+    /// Sent on this connection and not finished, and the bytes of those whose message the client may not have.
     private(set) var outstanding = 0
+    private(set) var outstandingBytes = 0
     /// Waiting and not out of the retained ones; what `sessionQueueMessages` limits.
     private(set) var queuedLive = 0
     private(set) var queuedReplay = 0
@@ -57,6 +62,7 @@ struct Outbound {
     mutating func resume() {
         next = oldest
         outstanding = 0
+        outstandingBytes = 0
     }
 
     /// Takes a message into flight as sent.
@@ -66,6 +72,7 @@ struct Outbound {
         precondition(next == oldest + UInt64(inflight.count))
         inflight.append(delivery)
         outstanding += 1
+        outstandingBytes += delivery.byteCount
         next += 1
         return Self.packetIdentifier(next - 1)
     }
@@ -76,7 +83,7 @@ struct Outbound {
             queuedReplay += 1
         } else {
             queuedLive += 1
-            queuedLiveBytes += delivery.message?.byteCount ?? 0
+            queuedLiveBytes += delivery.byteCount
         }
     }
 
@@ -88,7 +95,7 @@ struct Outbound {
             queuedReplay -= 1
         } else {
             queuedLive -= 1
-            queuedLiveBytes -= delivery.message?.byteCount ?? 0
+            queuedLiveBytes -= delivery.byteCount
         }
         return delivery
     }
@@ -100,6 +107,7 @@ struct Outbound {
             next += 1
             guard delivery.state != .done else { continue }
             outstanding += 1
+            outstandingBytes += delivery.byteCount
             return (Self.packetIdentifier(next - 1), delivery)
         }
         return nil
@@ -115,6 +123,7 @@ struct Outbound {
     /// PUBREC came: from here on the message is the client's, only the release is left.
     mutating func release(_ packetIdentifier: UInt16) {
         guard let offset = offset(packetIdentifier) else { return }
+        if isSent(offset) { outstandingBytes -= inflight[offset].byteCount }
         inflight[offset].state = .awaitingPubcomp
         inflight[offset].message = nil
     }
@@ -123,9 +132,12 @@ struct Outbound {
     mutating func finish(_ packetIdentifier: UInt16) {
         guard let offset = offset(packetIdentifier) else { return }
         guard inflight[offset].state != .done else { return }
+        if isSent(offset) {
+            outstanding -= 1
+            outstandingBytes -= inflight[offset].byteCount
+        }
         inflight[offset].state = .done
         inflight[offset].message = nil
-        if oldest + UInt64(offset) < next { outstanding -= 1 }
         while inflight.first?.state == .done {
             inflight.popFirst()
             oldest += 1
@@ -143,9 +155,12 @@ struct Outbound {
     /// - Returns: how many of them waited.
     mutating func dropTickets() -> Int {
         for offset in 0..<inflight.count where inflight[offset].message?.ticket != nil {
+            if isSent(offset) {
+                outstanding -= 1
+                outstandingBytes -= inflight[offset].byteCount
+            }
             inflight[offset].state = .done
             inflight[offset].message = nil
-            if oldest + UInt64(offset) < next { outstanding -= 1 }
         }
         while inflight.first?.state == .done {
             inflight.popFirst()
@@ -169,6 +184,9 @@ struct Outbound {
         }
         return dropped
     }
+
+    /// On this connection.
+    private func isSent(_ offset: Int) -> Bool { oldest + UInt64(offset) < next }
 
     private func offset(_ packetIdentifier: UInt16) -> Int? {
         guard packetIdentifier != 0 else { return nil }

@@ -26,6 +26,8 @@ package final class Session: @unchecked Sendable {
     var will: Will?
 
     var outbound = Outbound()
+    /// Messages at QoS 0 wait until the connection has drained, and the hub was asked to say when.
+    var isDrainWanted = false
     /// By the text of the filter.
     var subscriptions = IndexedList<ByteString, TopicFilter>()
     /// Subscriptions to queues, by the text of the filter.

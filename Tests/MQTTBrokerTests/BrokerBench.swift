@@ -11,6 +11,8 @@ final class BrokerBench {
     var wills: [Message] = []
     /// The latest session of each connection.
     var accepted: [UInt64: Session] = [:]
+    /// Every connection takes at once what it gets; else `drainWanted` shows in the lines and `drain` is the answer.
+    var drainsAtOnce = true
 
     init(_ change: (inout BrokerLimits) -> Void = { _ in }) {
         var limits = BrokerLimits()
@@ -158,24 +160,44 @@ final class BrokerBench {
         return lines(actions)
     }
 
+    /// A connection has taken everything it got.
+    @discardableResult func drain(_ connection: UInt64) -> [String] {
+        var actions: [BrokerAction] = []
+        broker.drained(ConnectionID(rawValue: connection), now: nanoseconds, actions: &actions)
+        return lines(actions)
+    }
+
     func lines(_ actions: [BrokerAction]) -> [String] {
-        actions.map { action in
+        var drained: [UInt64] = []
+        let lines = actions.compactMap { action -> String? in
             switch action {
-            case .send(let connection, let packet): "\(connection.rawValue) \(text(packet))"
-            case .forward(
-                let connection, let message, let qos, let identifier, let retain, let duplicate, let ids,
-                let expiryLeft):
-                "\(connection.rawValue) PUBLISH \(message.topic) "
-                    + String(decoding: message.payload, as: UTF8.self)
-                    + " q\(qos.rawValue)" + (identifier == 0 ? "" : " id \(identifier)")
-                    + (retain ? " retain" : "") + (duplicate ? " dup" : "")
-                    + (ids.isEmpty ? "" : " subscriptions \(ids)")
-                    + (expiryLeft.map { " expiry \($0)" } ?? "")
-            case .accepted(let connection, let session): noteAccepted(connection, session)
-            case .close(let connection): "\(connection.rawValue) close"
-            case .willPublish(let message): noteWill(message)
-            case .sessionDiscarded(let identifier): "discarded \(identifier)"
+            case .drainWanted(let connection) where drainsAtOnce:
+                drained.append(connection.rawValue)
+                return nil
+            case .drainWanted(let connection): return "\(connection.rawValue) drain wanted"
+            default: return line(action)
             }
+        }
+        return lines + drained.flatMap { drain($0) }
+    }
+
+    private func line(_ action: BrokerAction) -> String {
+        switch action {
+        case .drainWanted(let connection): "\(connection.rawValue) drain wanted"
+        case .send(let connection, let packet): "\(connection.rawValue) \(text(packet))"
+        case .forward(
+            let connection, let message, let qos, let identifier, let retain, let duplicate, let ids,
+            let expiryLeft):
+            "\(connection.rawValue) PUBLISH \(message.topic) "
+                + String(decoding: message.payload, as: UTF8.self)
+                + " q\(qos.rawValue)" + (identifier == 0 ? "" : " id \(identifier)")
+                + (retain ? " retain" : "") + (duplicate ? " dup" : "")
+                + (ids.isEmpty ? "" : " subscriptions \(ids)")
+                + (expiryLeft.map { " expiry \($0)" } ?? "")
+        case .accepted(let connection, let session): noteAccepted(connection, session)
+        case .close(let connection): "\(connection.rawValue) close"
+        case .willPublish(let message): noteWill(message)
+        case .sessionDiscarded(let identifier): "discarded \(identifier)"
         }
     }
 

@@ -49,22 +49,16 @@ struct ConnectionTests {
         let hub = try HubProcess()
         let publisher = try client(hub, "aaa")
         #expect(publisher.receive(count: 4) == Self.connack)
-        // A retained megabyte at QoS 1, more often than the kernel has room for, for a subscriber that does not
-        // read and then breaks the rules.
-        let topic: [UInt8] = [0x00, 0x03, 0x62, 0x69, 0x67]
-        let payload = [UInt8](repeating: 0x78, count: 1 << 20)
-        let length = topic.count + 2 + payload.count
-        let lengthBytes = [
-            UInt8(length & 0x7F) | 0x80, UInt8((length >> 7) & 0x7F) | 0x80, UInt8(length >> 14),
-        ]
-        publisher.send([0x33] + lengthBytes + topic + [0x00, 0x01] + payload)
+        // Twelve retained megabytes, which the kernel has no room for, for a subscriber that does not read and
+        // then breaks the rules.
+        let payload = [UInt8](repeating: 0x78, count: 12 << 20)
+        publisher.send(MQTTPackets.publish("big", payload, qos: 1, identifier: 1, retain: true))
         #expect(publisher.receive(count: 4) == [0x40, 0x02, 0x00, 0x01])
-        let subscriber = try client(hub, "bbb")
+        let subscriber = try RawSocket(port: hub.mqttPort, receiveBytes: 4_096)
+        subscriber.send(MQTTPackets.connect("bbb"))
         #expect(subscriber.receive(count: 4) == Self.connack)
-        var requests: [UInt8] = []
-        for _ in 0..<20 { requests += [0x82, 0x08, 0x00, 0x01] + topic + [0x01] }
         // One piece: a peer that takes nothing is soon not read either.
-        subscriber.send(requests + [0x00, 0x00])
+        subscriber.send(MQTTPackets.subscribe("big", qos: 1) + [0x00, 0x00])
         let isRefused = poll(seconds: 10) {
             (try? hub.status()["protocolErrors"] as? [String: Any])?.isEmpty == false ? true : nil
         }

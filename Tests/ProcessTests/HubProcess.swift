@@ -12,7 +12,7 @@ final class HubProcess {
     /// What every start has said on standard error.
     private(set) var errors = ""
     private let options: [String]
-    private let openFilesMax: Int?
+    private let launcher: [String]
     private var process: ChildProcess?
     private var starts = 0
 
@@ -21,14 +21,20 @@ final class HubProcess {
     /// - Parameters:
     ///   - options: after those for data and listeners.
     ///   - configuration: the text of a file for `--config`.
+    ///   - data: the data directory; one that goes with the object when nil.
+    ///   - launcher: a program that becomes the hub (`FaultyDisk`, `SmallDisk`), with its arguments.
     ///   - openFilesMax: how many descriptors the system gives it; nil for as many as the test has.
-    init(_ options: [String] = [], configuration: String? = nil, openFilesMax: Int? = nil) throws {
+    init(
+        _ options: [String] = [], configuration: String? = nil, data: String? = nil, launcher: [String] = [],
+        openFilesMax: Int? = nil
+    ) throws {
         let directory = try TemporaryDirectory()
         self.directory = directory
-        data = directory.path + "/data"
+        self.data = data ?? directory.path + "/data"
+        let limit = openFilesMax.map { ["/bin/sh", "-c", "ulimit -n \($0); exec \"$0\" \"$@\""] }
+        self.launcher = launcher + (limit ?? [])
         let file = try configuration.map { ["--config", try directory.write("hub.yaml", $0)] }
         self.options = options + (file ?? [])
-        self.openFilesMax = openFilesMax
         try start()
     }
 
@@ -66,16 +72,13 @@ final class HubProcess {
 
     private func launch() throws -> ChildProcess {
         starts += 1
-        let arguments =
-            [
-                "serve", "--data", data, "--mqtt", "127.0.0.1:\(mqttPort)", "--http", "127.0.0.1:\(httpPort)",
+        let words =
+            launcher + [
+                Programs.headend, "serve", "--data", data, "--mqtt", "127.0.0.1:\(mqttPort)", "--http",
+                "127.0.0.1:\(httpPort)",
             ] + options
-        let label = "hub-\(starts)"
-        guard let openFilesMax else {
-            return try ChildProcess(Programs.headend, arguments, directory: directory.path, label: label)
-        }
-        let limited = ["-c", "ulimit -n \(openFilesMax); exec \"$0\" \"$@\"", Programs.headend]
-        return try ChildProcess("/bin/sh", limited + arguments, directory: directory.path, label: label)
+        return try ChildProcess(
+            words[0], Array(words[1...]), directory: directory.path, label: "hub-\(starts)")
     }
 
     private func port(_ name: String, _ output: String) throws -> UInt16 {
@@ -105,17 +108,42 @@ final class HubProcess {
     /// What the running hub has said on standard error.
     var errorOutput: String { process?.errorOutput ?? "" }
 
+    /// Memory of the process that is in RAM, of this moment.
+    var residentBytes: Int {
+        let path = "/proc/\(process?.identifier ?? 0)/status"
+        let text = (try? String(contentsOfFile: path, encoding: .utf8)) ?? ""
+        let line = text.split(separator: "\n").first { $0.hasPrefix("VmRSS:") } ?? ""
+        return line.split(separator: " ").dropFirst().first.flatMap { Int($0) }.map { $0 * 1_024 } ?? 0
+    }
+
     // MARK: HTTP
 
     func get(_ path: String) throws -> Data {
+        let reply = try answer(path)
+        guard reply.status == 200 else {
+            throw ProcessFailure(description: "GET \(path): \(reply.status) \(reply.body.prefix(200))")
+        }
+        return Data(reply.body.utf8)
+    }
+
+    /// The answer to a GET, whatever its status.
+    func answer(_ path: String) throws -> (status: Int, body: String) {
         let socket = try RawSocket(port: httpPort)
         socket.send(Array("GET \(path) HTTP/1.1\r\nHost: hub\r\nConnection: close\r\n\r\n".utf8))
-        let reply = socket.receiveUntilClosed(seconds: 20).bytes
-        let text = String(decoding: reply, as: UTF8.self)
-        guard text.hasPrefix("HTTP/1.1 200"), let blank = text.range(of: "\r\n\r\n") else {
-            throw ProcessFailure(description: "GET \(path): \(text.prefix(200))")
-        }
-        return Data(text[blank.upperBound...].utf8)
+        let text = String(decoding: socket.receiveUntilClosed(seconds: 20).bytes, as: UTF8.self)
+        guard text.hasPrefix("HTTP/1.1 "), let status = Int(text.dropFirst(9).prefix(3)),
+            let blank = text.range(of: "\r\n\r\n")
+        else { throw ProcessFailure(description: "GET \(path): \(text.prefix(200))") }
+        return (status, String(text[blank.upperBound...]))
+    }
+
+    /// The answer to a GET, for failure messages.
+    func text(_ path: String) -> String { (try? answer(path))?.body ?? "no answer to \(path)" }
+
+    /// Whether the hub says it is ready, and its reasons when it is not.
+    func readiness() throws -> (isReady: Bool, problems: String) {
+        let reply = try answer("/readyz")
+        return (reply.status == 200, reply.body)
     }
 
     func object(_ path: String) throws -> [String: Any] {

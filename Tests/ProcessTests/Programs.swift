@@ -26,10 +26,10 @@ enum Programs {
     static let repository = URL(filePath: #filePath)
         .deletingLastPathComponent().deletingLastPathComponent().deletingLastPathComponent()
 
-    static func script(_ name: String) throws -> String {
+    static func script(_ name: String, extension kind: String = "py") throws -> String {
         try #require(
-            Bundle.module.url(forResource: name, withExtension: "py", subdirectory: "Scripts"),
-            "the script \(name).py is not in the test bundle"
+            Bundle.module.url(forResource: name, withExtension: kind, subdirectory: "Scripts"),
+            "the script \(name).\(kind) is not in the test bundle"
         ).path
     }
 

@@ -4,8 +4,13 @@ import Glibc
 final class RawSocket {
     private let descriptor: Int32
 
-    init(port: UInt16) throws {
+    /// - Parameter receiveBytes: of the kernel's buffer, for one that soon has no room; its usual size when nil.
+    init(port: UInt16, receiveBytes: Int32? = nil) throws {
         descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue), 0)
+        if var receiveBytes {
+            setsockopt(
+                descriptor, SOL_SOCKET, SO_RCVBUF, &receiveBytes, socklen_t(MemoryLayout<Int32>.size))
+        }
         var address = sockaddr_in()
         address.sin_family = sa_family_t(AF_INET)
         address.sin_port = port.bigEndian
@@ -34,6 +39,27 @@ final class RawSocket {
             if count <= 0 { return }
             done += count
         }
+    }
+
+    /// Sends what the peer takes without being waited for longer than that.
+    ///
+    /// - Returns: how many bytes it took.
+    @discardableResult
+    func send(upTo bytes: [UInt8], from start: Int, seconds: Double) -> Int {
+        var request = pollfd(fd: descriptor, events: Int16(POLLOUT), revents: 0)
+        guard start < bytes.count, Glibc.poll(&request, 1, Int32(seconds * 1_000)) > 0 else { return 0 }
+        let count = bytes[start...].withUnsafeBytes {
+            Glibc.send(descriptor, $0.baseAddress, $0.count, Int32(MSG_NOSIGNAL) | Int32(MSG_DONTWAIT))
+        }
+        return max(count, 0)
+    }
+
+    /// One read: what is there, or comes in time.
+    func receive(upTo count: Int, seconds: Double) -> [UInt8] {
+        var request = pollfd(fd: descriptor, events: Int16(POLLIN), revents: 0)
+        guard Glibc.poll(&request, 1, Int32(seconds * 1_000)) > 0 else { return [] }
+        var bytes = [UInt8](repeating: 0, count: count)
+        return Array(bytes[..<max(recv(descriptor, &bytes, count, 0), 0)])
     }
 
     /// What comes until there is at least `count`, the peer closes, or the time is over.

@@ -1,0 +1,122 @@
+import Atomics
+import MQTTWire
+import Platform
+
+/// Back-pressure: which connections are read, and how much of unfinished packets is kept.
+///
+/// Two things hold a connection. The storage is behind: then publishers of telemetry wait (the others go on, and
+/// nobody's keep-alive runs out for it). The peer does not read what it is sent: then it is not read either, and
+/// its keep-alive runs while its output stands still.
+extension BrokerLoop {
+    /// Whether a connection may read now; if not it is told later, by `ConnectionTransport.resumeReading`.
+    package func mayRead(_ connection: Connection) -> Bool {
+        if !isPaused, connection.isWritable { return true }
+        if isStorageBehind(for: connection) {
+            hold(connection)
+            return false
+        }
+        guard connection.isWritable else {
+            if connection.hold == .none { connection.hold = .output }
+            return false
+        }
+        return true
+    }
+
+    private func isStorageBehind(for connection: Connection) -> Bool {
+        guard isPaused else { return false }
+        return connection.publishesTelemetry || stagedBytes > limits.stagedBytesMax * 2
+    }
+
+    private func hold(_ connection: Connection) {
+        guard connection.hold != .storage else { return }
+        connection.hold = .storage
+        heldReads.append(connection)
+    }
+
+    /// The peer has taken most of what waited for it.
+    func outputIsTaken(_ connection: Connection) {
+        guard connection.hold == .output else { return }
+        if isStorageBehind(for: connection) { hold(connection) } else { release(connection) }
+    }
+
+    private func release(_ connection: Connection) {
+        connection.hold = .none
+        // It was not read: the peer's silence begins now.
+        connection.lastReadNanoseconds = clock.monotonicNanoseconds()
+        connection.transport?.resumeReading()
+    }
+
+    /// The storage is behind: whoever sends telemetry waits.
+    func pauseReading() {
+        guard !isPaused else { return }
+        isPaused = true
+        counters.pauses.wrappingIncrement(ordering: .relaxed)
+    }
+
+    /// The storage has caught up.
+    func resumeReading() {
+        isPaused = false
+        guard !isResuming else { return }
+        resumeSome()
+    }
+
+    /// Lets the longest held go on, some a turn: what they have to say is staged before the next are heard.
+    private func resumeSome() {
+        isResuming = false
+        guard !isPaused, !heldReads.isEmpty else { return }
+        let count = min(limits.resumedConnections, heldReads.count)
+        let due = Array(heldReads[..<count])
+        heldReads.removeFirst(count)
+        for connection in due {
+            guard connection.hold == .storage else {
+                abandonedHolds -= 1
+                continue
+            }
+            if connection.isWritable { release(connection) } else { connection.hold = .output }
+        }
+        guard !heldReads.isEmpty else { return }
+        isResuming = true
+        executor.execute { self.resumeSome() }
+    }
+
+    /// The connection is gone.
+    func forgetReading(of connection: Connection) {
+        partialBytes -= connection.partialBytes
+        connection.partialBytes = 0
+        guard connection.hold == .storage else { return }
+        connection.hold = .none
+        abandonedHolds += 1
+        // Clients that come and go during a long stall leave nothing behind.
+        guard abandonedHolds > 1_024, abandonedHolds * 2 > heldReads.count else { return }
+        heldReads.removeAll { $0.hold != .storage }
+        abandonedHolds = 0
+    }
+
+    /// So many bytes of a packet are kept until its rest comes. A connection that thereby takes all together above
+    /// the limit is closed.
+    @inline(__always)
+    func partialChanged(_ connection: Connection, to byteCount: Int) {
+        if byteCount != connection.partialBytes { notePartial(connection, byteCount) }
+    }
+
+    private func notePartial(_ connection: Connection, _ byteCount: Int) {
+        let isMore = byteCount > connection.partialBytes
+        partialBytes += byteCount - connection.partialBytes
+        connection.partialBytes = byteCount
+        guard isMore, partialBytes > limits.partialBytesMax, connection.phase != .closing else { return }
+        counters.partialsRefused.wrappingIncrement(ordering: .relaxed)
+        partialBytes -= byteCount
+        connection.partialBytes = 0
+        connection.refuse(
+            WireError(.quotaExceeded, "too many bytes of unfinished packets on all connections together"),
+            clock.monotonicNanoseconds())
+    }
+
+    func noteGauges() {
+        var gauges = LoopGauges()
+        gauges.stagedBytes = stagedBytes
+        gauges.partialBytes = partialBytes
+        for case .some(let connection) in slots where connection.hold != .none { gauges.readsHeld += 1 }
+        counters.loopSnapshot(gauges)
+    }
+}
