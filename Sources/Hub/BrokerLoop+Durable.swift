@@ -11,6 +11,10 @@ extension BrokerLoop {
         for batch in batches {
             outstandingBatches -= 1
             stagedBytes -= batch.staging.byteCount
+        }
+        // The disk has its next work before the answers to the last one are written.
+        submit()
+        for batch in batches {
             answer(batch)
             forward(batch)
             // Not all of a long stall at once: answers and messages leave batch by batch.
@@ -24,26 +28,59 @@ extension BrokerLoop {
         if isPaused, stagedBytes <= limits.stagedBytesMax / 2 { resumeReading() }
     }
 
+    /// A connection's entries mostly stand together, as they came with one read: it is looked up once for each
+    /// such run.
     private func answer(_ batch: IngestBatch) {
-        for index in 0..<batch.entryCount {
-            let entry = batch.entries[index]
-            guard entry.answer != .nothing else { continue }
-            guard let connection = slots[Int(entry.connectionSlot)],
-                connection.generation == entry.connectionGeneration, connection.phase == .connected
-            else { continue }
-            let place = connection.output.extend(by: 4)
-            writeAcknowledgement(
-                type: entry.answer.rawValue, packetIdentifier: entry.packetIdentifier, to: place)
-            markDirty(connection)
+        let entries = batch.entries
+        let entryCount = batch.entryCount
+        var index = 0
+        while index < entryCount {
+            let slot = entries[index].connectionSlot
+            let generation = entries[index].connectionGeneration
+            var end = index + 1
+            while end < entryCount, entries[end].connectionSlot == slot,
+                entries[end].connectionGeneration == generation
+            {
+                end += 1
+            }
+            if Int(slot) < slots.count, let connection = slots[Int(slot)],
+                connection.generation == generation, case .connected = connection.phase
+            {
+                answer(UnsafeMutableBufferPointer(rebasing: entries[index..<end]), connection)
+            }
+            index = end
         }
     }
 
+    private func answer(_ entries: UnsafeMutableBufferPointer<IngestBatch.Entry>, _ connection: Connection) {
+        var count = 0
+        for entry in entries where entry.answer != .nothing { count += 1 }
+        guard count > 0 else { return }
+        var place = connection.output.extend(by: 4 * count)
+        for entry in entries where entry.answer != .nothing {
+            writeAcknowledgement(
+                type: entry.answer.rawValue, packetIdentifier: entry.packetIdentifier, to: place)
+            place += 4
+        }
+        markDirty(connection)
+    }
+
     private func forward(_ batch: IngestBatch) {
-        // Retained telemetry is the broker's business even without a subscriber.
+        // Without a subscriber only retained telemetry is the broker's business, and the frames are not even
+        // looked at: they are in another core's cache.
+        let hasSubscriptions = broker.counters.subscriptions > 0
+        guard hasSubscriptions || batch.hasRetained else { return }
         let version = broker.subscriptionVersion
         for index in 0..<batch.entryCount {
             let entry = batch.entries[index]
             guard entry.frame != IngestBatch.Entry.noFrame else { continue }
+            if !entry.isRetained {
+                if !hasSubscriptions { continue }
+                if entry.route != IngestBatch.Entry.noRoute, batch.routeGeneration == routes.generation {
+                    let route = routes[entry.route]
+                    if route.subscriptionVersion == version, !route.hasSubscribers { continue }
+                }
+            }
             let frame = UnsafeRawPointer(batch.staging.base) + Int(entry.frame)
             let kind = frame.load(fromByteOffset: FrameLayout.kind, as: UInt8.self)
             guard kind == FrameKind.record.rawValue || kind == FrameKind.quarantined.rawValue else {
@@ -55,13 +92,6 @@ extension BrokerLoop {
                 flags & FrameFlags.retain != 0
                 && frame.load(fromByteOffset: FrameLayout.payloadBytes, as: UInt32.self) == 0
             guard isClearing || batch.staging.outcome(at: Int(entry.frame)) == .stored else { continue }
-            if flags & FrameFlags.retain == 0 {
-                if broker.counters.subscriptions == 0 { continue }
-                if entry.route != IngestBatch.Entry.noRoute, batch.routeGeneration == routes.generation {
-                    let route = routes[entry.route]
-                    if route.subscriptionVersion == version, !route.hasSubscribers { continue }
-                }
-            }
             forward(frame, flags: flags, entry, batch, version)
         }
     }

@@ -8,36 +8,40 @@ import Platform
 extension BrokerLoop {
     @inline(__always)
     func stage(
-        _ message: StagedMessage, route: UInt32, from connection: Connection, packetIdentifier: UInt16,
-        answer: IngestBatch.Answer
+        _ message: StagedMessage, route: UInt32, isRetained: Bool, from connection: Connection,
+        packetIdentifier: UInt16, answer: IngestBatch.Answer
     ) {
         stage(
-            message, route: route, connectionSlot: connection.slot,
-            connectionGeneration: connection.generation, packetIdentifier: packetIdentifier, answer: answer)
+            message,
+            IngestBatch.Entry(
+                frame: 0, route: route, connectionSlot: connection.slot,
+                connectionGeneration: connection.generation, packetIdentifier: packetIdentifier,
+                answer: answer, isRetained: isRetained))
     }
 
     @inline(__always)
-    private func stage(
-        _ message: StagedMessage, route: UInt32, connectionSlot: UInt32, connectionGeneration: UInt32,
-        packetIdentifier: UInt16, answer: IngestBatch.Answer
-    ) {
-        var batch = openBatch()
-        var frame = message.write(to: batch.staging)
-        if frame == nil {
-            batch = nextBatch(atLeast: message.frameBytes)
-            frame = message.write(to: batch.staging)
+    private func stage(_ message: StagedMessage, _ entry: IngestBatch.Entry) {
+        // Held by `open` meanwhile; a reference counted for every message would cost more than the copying.
+        let isStaged = openBatch()._withUnsafeGuaranteedRef { batch in
+            guard let frame = message.write(to: batch.staging) else { return false }
+            batch.add(entry, frame: frame)
+            return true
         }
-        guard let frame else { preconditionFailure("a fresh batch has room for its message") }
-        batch.add(
-            IngestBatch.Entry(
-                frame: UInt32(frame), route: route, connectionSlot: connectionSlot,
-                connectionGeneration: connectionGeneration, packetIdentifier: packetIdentifier, answer: answer
-            ))
+        if !isStaged { stageInNext(message, entry) }
+    }
+
+    @inline(never)
+    private func stageInNext(_ message: StagedMessage, _ entry: IngestBatch.Entry) {
+        let batch = nextBatch(atLeast: message.frameBytes)
+        guard let frame = message.write(to: batch.staging) else {
+            preconditionFailure("a fresh batch has room for its message")
+        }
+        batch.add(entry, frame: frame)
     }
 
     /// An answer that must wait until everything staged before it is durable.
     func fence(_ connection: Connection, packetIdentifier: UInt16, answer: IngestBatch.Answer) {
-        openBatch().add(
+        openBatch().takeUnretainedValue().add(
             IngestBatch.Entry(
                 frame: IngestBatch.Entry.noFrame, route: IngestBatch.Entry.noRoute,
                 connectionSlot: connection.slot, connectionGeneration: connection.generation,
@@ -56,31 +60,31 @@ extension BrokerLoop {
     func stageControl(
         _ kind: FrameKind, client: UInt32, packetIdentifier: UInt16, entry: IngestBatch.Entry?
     ) {
-        var batch = openBatch()
+        var batch = openBatch().takeUnretainedValue()
         var frame = batch.staging.stageControl(kind, client: client, packetIdentifier: packetIdentifier)
         if frame == nil {
             batch = nextBatch(atLeast: FrameLayout.releaseBytes)
             frame = batch.staging.stageControl(kind, client: client, packetIdentifier: packetIdentifier)
         }
         guard let frame else { preconditionFailure("a fresh batch has room for a release") }
-        var noted =
+        let noted =
             entry
             ?? IngestBatch.Entry(
                 frame: 0, route: IngestBatch.Entry.noRoute, connectionSlot: .max, connectionGeneration: 0,
                 packetIdentifier: 0, answer: .nothing)
-        noted.frame = UInt32(frame)
-        batch.add(noted)
+        batch.add(noted, frame: frame)
     }
 
     /// Fences take no room in the staging buffer, so entries have a limit of their own.
     private static let batchEntriesMax = 65_536
 
+    /// The batch to fill; `open` holds it until it is handed over.
     @inline(__always)
-    private func openBatch() -> IngestBatch {
+    private func openBatch() -> Unmanaged<IngestBatch> {
         if let open, open.routeGeneration == routes.generation, open.entryCount < Self.batchEntriesMax {
-            return open
+            return Unmanaged.passUnretained(open)
         }
-        return nextBatch(atLeast: 0)
+        return Unmanaged.passUnretained(nextBatch(atLeast: 0))
     }
 
     /// Hands over the open batch, if any, and opens another that has room for `frameBytes`.
@@ -146,7 +150,9 @@ extension BrokerLoop {
             DeviceName.number(ingest, rule: match.rule, input, client: message.publisher ?? "", in: queue))
         staged.read(ingest.plans[match.rule], rest: match.rest)
         stage(
-            staged, route: IngestBatch.Entry.noRoute, connectionSlot: .max, connectionGeneration: 0,
-            packetIdentifier: 0, answer: .nothing)
+            staged,
+            IngestBatch.Entry(
+                frame: 0, route: IngestBatch.Entry.noRoute, connectionSlot: .max, connectionGeneration: 0,
+                packetIdentifier: 0, answer: .nothing, isRetained: message.retain))
     }
 }

@@ -6,14 +6,14 @@ import Telemetry
 /// The publish path: the one that every reading takes.
 extension Connection {
     func takePublish(
-        _ firstByte: UInt8, _ body: UnsafeRawBufferPointer, _ now: UInt64
+        _ firstByte: UInt8, _ body: UnsafeRawBufferPointer, _ now: UInt64, _ loop: BrokerLoop
     ) throws(WireError) {
         let view = try PublishView(firstByte: firstByte, body: body, version: version)
         if view.topicAlias != 0 {
             try takeAliasedPublish(view, body, now)
             return
         }
-        try publish(view, topic: UnsafeRawBufferPointer(rebasing: body[view.topic]), body, now)
+        try publish(view, topic: UnsafeRawBufferPointer(rebasing: body[view.topic]), body, now, loop)
     }
 
     /// MQTT 5 §3.3.2.3.4: an alias with a topic is set, one without stands for it.
@@ -35,49 +35,43 @@ extension Connection {
             resolved = topic
         }
         let result = resolved.withUnsafeBytes { bytes in
-            Result { () throws(WireError) in try publish(view, topic: bytes, body, now) }
+            Result { () throws(WireError) in try publish(view, topic: bytes, body, now, loop) }
         }
         try result.get()
     }
 
     @inline(__always)
     private func publish(
-        _ view: PublishView, topic: UnsafeRawBufferPointer, _ body: UnsafeRawBufferPointer, _ now: UInt64
+        _ view: PublishView, topic: UnsafeRawBufferPointer, _ body: UnsafeRawBufferPointer, _ now: UInt64,
+        _ loop: BrokerLoop
     ) throws(WireError) {
         var match: IngestTable.Match?
-        let index: UInt32?
+        let route: (index: UInt32, device: UInt32)?
         var device = DeviceName.Number.refused(.badDevice)
         do throws(WireError) {
-            index = try route(of: topic, &match)
-            if let index { device = try self.device(index, match, view, topic, body) }
+            route = try self.route(of: topic, &match, loop)
+            if let route {
+                device =
+                    route.device != 0
+                    ? .known(route.device) : try deviceOfMessage(route.index, match, view, topic, body)
+            }
         } catch {
             guard error.reason == .quotaExceeded else { throw error }
             try rejectPublish(view, error)
             return
         }
-        guard let index else {
+        guard let route else {
             try publishOrdinary(view, topic, body, now)
             return
         }
-        if view.qos == .exactlyOnce, isRepeated(view) {
+        if case .exactlyOnce = view.qos, isRepeated(view, loop) {
             loop.fence(self, packetIdentifier: view.packetIdentifier, answer: .pubrec)
             return
         }
-        stage(view, index, device, topic, match, body)
+        stage(view, route.index, device, topic, match, body, loop)
     }
 
-    /// The device of a publish: by its route, or by what the message itself says.
-    @inline(__always)
-    private func device(
-        _ index: UInt32, _ match: IngestTable.Match?, _ view: PublishView, _ topic: UnsafeRawBufferPointer,
-        _ body: UnsafeRawBufferPointer
-    ) throws(WireError) -> DeviceName.Number {
-        if index != IngestBatch.Entry.noRoute, loop.routes[index].device != 0 {
-            return .known(loop.routes[index].device)
-        }
-        return try deviceOfMessage(index, match, view, topic, body)
-    }
-
+    /// The device of a publish whose route does not tell it: by what the message itself says.
     @inline(never)
     private func deviceOfMessage(
         _ index: UInt32, _ match: IngestTable.Match?, _ view: PublishView, _ topic: UnsafeRawBufferPointer,
@@ -99,33 +93,37 @@ extension Connection {
     @inline(__always)
     private func stage(
         _ view: PublishView, _ index: UInt32, _ device: DeviceName.Number, _ topic: UnsafeRawBufferPointer,
-        _ match: IngestTable.Match?, _ body: UnsafeRawBufferPointer
+        _ match: IngestTable.Match?, _ body: UnsafeRawBufferPointer, _ loop: BrokerLoop
     ) {
         let payload = UnsafeRawBufferPointer(rebasing: body[view.payload])
         let properties = UnsafeRawBufferPointer(rebasing: body[view.properties])
-        var flags = view.qos.rawValue
+        var flags: UInt8
+        let answer: IngestBatch.Answer
+        // Patterns, not `==`: this is asked for every message, and a pattern is a comparison of bytes.
+        switch view.qos {
+        case .atMostOnce: (flags, answer) = (0, .nothing)
+        case .atLeastOnce: (flags, answer) = (1, .puback)
+        case .exactlyOnce: (flags, answer) = (2, .pubrec)
+        }
         if view.isRetained { flags |= FrameFlags.retain }
         if view.isDuplicate { flags |= FrameFlags.duplicate }
-        if version == .v5 { flags |= FrameFlags.version5 }
+        if case .v5 = version { flags |= FrameFlags.version5 }
+        let isExactlyOnce = answer == .pubrec
         var message = StagedMessage(
-            device: 0, client: view.qos == .exactlyOnce ? clientNumber() : 0,
-            packetIdentifier: view.qos == .exactlyOnce ? view.packetIdentifier : 0, flags: flags,
-            topic: topic, properties: properties, payload: payload)
+            device: 0, client: isExactlyOnce ? clientNumber() : 0,
+            packetIdentifier: isExactlyOnce ? view.packetIdentifier : 0, flags: flags, topic: topic,
+            properties: properties, payload: payload)
         message.setDevice(device)
         message.read(
             loop.ingest.plans[match?.rule ?? Int(loop.routes[index].rule)],
             rest: match?.rest ?? topic.count..<topic.count)
-        let answer: IngestBatch.Answer =
-            switch view.qos {
-            case .atMostOnce: .nothing
-            case .atLeastOnce: .puback
-            case .exactlyOnce: .pubrec
-            }
-        loop.stage(message, route: index, from: self, packetIdentifier: view.packetIdentifier, answer: answer)
+        loop.stage(
+            message, route: index, isRetained: view.isRetained, from: self,
+            packetIdentifier: view.packetIdentifier, answer: answer)
     }
 
     /// A QoS 2 publish whose packet identifier is still in use is the same message again: [MQTT-4.3.3-10].
-    private func isRepeated(_ view: PublishView) -> Bool {
+    private func isRepeated(_ view: PublishView, _ loop: BrokerLoop) -> Bool {
         guard let session else { return false }
         _ = clientNumber()
         if !session.inbound.insert(view.packetIdentifier) { return true }
@@ -179,14 +177,25 @@ extension Connection {
 
     /// PUBREL ends a QoS 2 exchange. Where telemetry was involved the release goes to the log before PUBCOMP
     /// leaves, so that the identifier's next use is not taken for the old message after a crash.
-    func takePubrel(_ firstByte: UInt8, _ body: UnsafeRawBufferPointer, _ now: UInt64) throws(WireError) {
-        let packet = try decodePacket(firstByte: firstByte, body: body, version: version)
-        guard case .pubrel(let release) = packet, client != 0, let session else {
-            loop.brokerReceive(packet, from: self, now: now)
+    func takePubrel(
+        _ firstByte: UInt8, _ body: UnsafeRawBufferPointer, _ now: UInt64, _ loop: BrokerLoop
+    ) throws(WireError) {
+        let identifier: UInt16
+        if body.count == 2, body[0] | body[1] != 0 {
+            // Nothing but an identifier, as nearly always.
+            identifier = UInt16(body[0]) << 8 | UInt16(body[1])
+        } else {
+            let packet = try decodePacket(firstByte: firstByte, body: body, version: version)
+            guard case .pubrel(let release) = packet else { return }
+            identifier = release.packetIdentifier
+        }
+        guard client != 0, let session else {
+            let release = Acknowledgement(packetIdentifier: identifier)
+            loop.brokerReceive(.pubrel(release), from: self, now: now)
             return
         }
-        session.inbound.remove(release.packetIdentifier)
-        loop.recovered[client]?.remove(release.packetIdentifier)
-        loop.stageRelease(self, packetIdentifier: release.packetIdentifier, answer: .pubcomp)
+        session.inbound.remove(identifier)
+        if !loop.recovered.isEmpty { loop.recovered[client]?.remove(identifier) }
+        loop.stageRelease(self, packetIdentifier: identifier, answer: .pubcomp)
     }
 }

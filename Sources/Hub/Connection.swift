@@ -84,6 +84,7 @@ package final class Connection {
     /// The topic of the last telemetry publish and where it led: most devices use one topic.
     private var lastTopic = OutputBuffer()
     private var lastRoute: UInt32 = IngestBatch.Entry.noRoute
+    private var lastDevice: UInt32 = 0
     private var lastRouteGeneration: UInt32 = 0
 
     init(id: ConnectionID, slot: UInt32, generation: UInt32, loop: BrokerLoop, now: UInt64) {
@@ -99,6 +100,8 @@ package final class Connection {
     /// - Returns: how many were used; the rest is the beginning of a frame and comes again with more behind it.
     package func receive(_ bytes: UnsafeRawBufferPointer, now: UInt64) -> Int {
         lastReadNanoseconds = now
+        // Held once a read, and handed down from here.
+        let loop = self.loop
         var at = 0
         while at < bytes.count, phase != .closing {
             let rest = UnsafeRawBufferPointer(rebasing: bytes[at...])
@@ -107,7 +110,7 @@ package final class Connection {
             switch scanFrame(rest, packetBytesMax: bytesMax) {
             case .frame(let bodyOffset, let bodyBytes):
                 let body = UnsafeRawBufferPointer(rebasing: rest[bodyOffset..<(bodyOffset + bodyBytes)])
-                take(rest[0], body, now)
+                take(rest[0], body, now, loop)
                 at += bodyOffset + bodyBytes
             case .incomplete:
                 loop.partialChanged(self, to: bytes.count - at)
@@ -122,15 +125,18 @@ package final class Connection {
     /// Bytes of a CONNECT with its will and credentials: each of those has at most 64 KiB.
     private static let connectBytesMax = 320 << 10
 
-    private func take(_ firstByte: UInt8, _ body: UnsafeRawBufferPointer, _ now: UInt64) {
+    @inline(__always)
+    private func take(
+        _ firstByte: UInt8, _ body: UnsafeRawBufferPointer, _ now: UInt64, _ loop: BrokerLoop
+    ) {
         do throws(WireError) {
-            guard phase == .connected else {
+            guard case .connected = phase else {
                 try takeConnect(firstByte, body, now)
                 return
             }
             switch firstByte >> 4 {
-            case 3: try takePublish(firstByte, body, now)
-            case 6: try takePubrel(firstByte, body, now)
+            case 3: try takePublish(firstByte, body, now, loop)
+            case 6: try takePubrel(firstByte, body, now, loop)
             case 12:
                 guard body.isEmpty else { throw WireError(.malformedPacket, "PINGREQ has no body") }
                 output.extend(by: 2).storeBytes(of: UInt16(0x00D0).littleEndian, as: UInt16.self)
@@ -199,16 +205,18 @@ package final class Connection {
     /// - Returns: nil for an ordinary topic, `noRoute` where the topic alone does not lead to the device.
     @inline(__always)
     func route(
-        of topic: UnsafeRawBufferPointer, _ match: inout IngestTable.Match?
-    ) throws(WireError) -> UInt32? {
+        of topic: UnsafeRawBufferPointer, _ match: inout IngestTable.Match?, _ loop: BrokerLoop
+    ) throws(WireError) -> (index: UInt32, device: UInt32)? {
         if lastRouteGeneration == loop.routes.generation, lastRoute != IngestBatch.Entry.noRoute,
             sameBytes(lastTopic.bytes, topic)
         {
-            return lastRoute
+            return (lastRoute, lastDevice)
         }
-        return try findRoute(of: topic, &match)
+        guard let index = try findRoute(of: topic, &match) else { return nil }
+        return (index, index == IngestBatch.Entry.noRoute ? 0 : loop.routes[index].device)
     }
 
+    @inline(never)
     private func findRoute(
         of topic: UnsafeRawBufferPointer, _ match: inout IngestTable.Match?
     ) throws(WireError) -> UInt32? {
@@ -250,6 +258,7 @@ package final class Connection {
             lastTopic.extend(by: topic.count).copyMemory(from: source, byteCount: topic.count)
         }
         lastRoute = index
+        lastDevice = loop.routes[index].device
         lastRouteGeneration = loop.routes.generation
     }
 

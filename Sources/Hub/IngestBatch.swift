@@ -25,11 +25,15 @@ package final class IngestBatch: @unchecked Sendable {
         var connectionGeneration: UInt32
         var packetIdentifier: UInt16
         var answer: Answer
+        /// The frame is a retained message, which concerns the broker even without a subscriber.
+        var isRetained = false
     }
 
     let staging: StagingBuffer
     private(set) var entries: UnsafeMutableBufferPointer<Entry>
     private(set) var entryCount = 0
+    /// Whether any entry is a retained message.
+    private(set) var hasRetained = false
     /// The table whose numbers the entries' routes are.
     var routeGeneration: UInt32 = 0
 
@@ -45,6 +49,15 @@ package final class IngestBatch: @unchecked Sendable {
         if entryCount == entries.count { grow() }
         entries.initializeElement(at: entryCount, to: entry)
         entryCount += 1
+        if entry.isRetained { hasRetained = true }
+    }
+
+    /// Adds an entry of a frame at an offset of the staging buffer.
+    @inline(__always)
+    func add(_ entry: Entry, frame: Int) {
+        var entry = entry
+        entry.frame = UInt32(frame)
+        add(entry)
     }
 
     private func grow() {
@@ -58,5 +71,6 @@ package final class IngestBatch: @unchecked Sendable {
     func reset() {
         staging.reset()
         entryCount = 0
+        hasRetained = false
     }
 }
