@@ -83,7 +83,8 @@ let package = Package(
         .testTarget(name: "MQTTWireTests", dependencies: ["MQTTWire"], resources: [.copy("Vectors")]),
         .testTarget(name: "MQTTBrokerTests", dependencies: ["MQTTBroker", "MQTTWire"]),
         .testTarget(
-            name: "DeviceQueueTests", dependencies: ["DeviceQueue", "CChecksum", "Telemetry", "Platform"]),
+            name: "DeviceQueueTests",
+            dependencies: ["DeviceQueue", "PerpetualQuery", "CChecksum", "Telemetry", "Platform"]),
         .testTarget(
             name: "ConsumerGroupsTests",
             dependencies: ["ConsumerGroups", "Telemetry", "Platform"]),

@@ -137,6 +137,12 @@ package final class DeviceQueue: @unchecked Sendable {
     /// The name of a device's number, nil for a number that was not given (and for 0, the quarantine).
     package func deviceID(_ number: UInt32) -> DeviceID? { deviceNames.name(number).map { DeviceID($0) } }
 
+    /// Names of devices behind one, in order: a page of a list. Cheap but for the first call, which sorts all names
+    /// (about a second for a million).
+    package func deviceIDs(after name: DeviceID, limit: Int) -> [DeviceID] {
+        deviceNames.sortedNames(after: name, limit: limit)
+    }
+
     /// Devices with a number.
     package var deviceCount: Int { deviceNames.count }
 
@@ -270,6 +276,9 @@ package final class DeviceQueue: @unchecked Sendable {
             counters.replayedStored = appender.tallies.replayedStored
             counters.replayedDuplicates = appender.tallies.replayedDuplicates
             counters.received = counters.stored + counters.duplicates + counters.quarantined
+            counters.deviceBytes = UInt64(
+                deviceNames.byteCount + clientNames.byteCount + appender.devices.byteCount
+                    + appender.clients.byteCount)
             return counters
         }
     }

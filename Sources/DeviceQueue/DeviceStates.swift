@@ -46,6 +46,12 @@ struct DeviceStates: ~Copyable {
         return block
     }
 
+    /// Bytes in memory.
+    var byteCount: Int {
+        let made = (0..<blockCount).reduce(0) { $0 + (blocks[$1] == nil ? 0 : 1) }
+        return made << Int(Self.blockBits) * MemoryLayout<DeviceState>.stride + blockCount * 8
+    }
+
     @inline(__always)
     func lastSequence(_ number: UInt32) -> UInt64 { state(number).pointee.lastSequence }
 }

@@ -16,11 +16,15 @@ final class NameTable: Sendable {
         /// Numbers by hash, open addressing; 0 is empty.
         var slots: [UInt32] = [UInt32](repeating: 0, count: 1_024)
         var count = 0
-        /// Numbers that a crash left without a name: given first.
-        var holes: [UInt32] = []
+        /// Numbers that a crash left without a name, and where the first of them is at the earliest: given first.
+        var holeCount = 0
+        var firstHole = 1
+        /// Those that got one later.
+        var filled: [UInt32] = []
     }
 
     private let table = Mutex(Table())
+    let order = Mutex(NameOrder())
     private let key: UInt64
     private let countMax: Int
     private let nameBytesMax: Int
@@ -36,6 +40,14 @@ final class NameTable: Sendable {
     /// All numbers given are below it; some below it may have no name.
     var numberEnd: UInt32 { table.withLock { UInt32($0.entries.count) } }
 
+    /// Bytes in memory, the names and what may still be filled included.
+    var byteCount: Int {
+        table.withLock { table in
+            table.bytes.capacity + table.entries.capacity * MemoryLayout<Entry>.stride
+                + (table.slots.capacity + table.filled.capacity) * 4
+        }
+    }
+
     /// The number of a name, a new one when it is seen first.
     ///
     /// - Returns: nil when the name is empty or too long, or when there are as many names as allowed.
@@ -45,7 +57,7 @@ final class NameTable: Sendable {
         return table.withLock { table in
             if let found = Self.find(name, hash, in: table) { return found }
             guard table.count < countMax else { return nil }
-            let number = table.holes.popLast() ?? UInt32(table.entries.count)
+            let number = Self.takeHole(&table) ?? UInt32(table.entries.count)
             Self.add(name, hash, number, to: &table)
             return number
         }
@@ -70,6 +82,20 @@ final class NameTable: Sendable {
             guard Int(number) < table.entries.count, table.entries[Int(number)].start >= 0 else { return nil }
             let entry = table.entries[Int(number)]
             return String(decoding: table.bytes[entry.start..<entry.start + entry.byteCount], as: UTF8.self)
+        }
+    }
+
+    /// Numbers that got their names since a list of all was made: those from `seen` on, and former holes below it.
+    ///
+    /// - Parameter filled: how many former holes the list has.
+    /// - Returns: also how far the next list begins.
+    func numbers(since seen: Int, filled: Int) -> (numbers: [UInt32], seen: Int, filled: Int) {
+        table.withLock { table in
+            var numbers = table.filled[filled...].filter { $0 < seen }
+            for number in seen..<table.entries.count where table.entries[number].start >= 0 {
+                numbers.append(UInt32(number))
+            }
+            return (numbers, table.entries.count, table.filled.count)
         }
     }
 
@@ -102,16 +128,24 @@ final class NameTable: Sendable {
         return table.withLock { table in
             if let found = Self.find(name, hash, in: table) { return found == number }
             while table.entries.count < Int(number) {
-                table.holes.append(UInt32(table.entries.count))
+                table.holeCount += 1
                 table.entries.append(Entry(start: -1, byteCount: 0, hash: 0))
             }
             if Int(number) < table.entries.count {
-                guard let hole = table.holes.lastIndex(of: number) else { return false }
-                table.holes.remove(at: hole)
+                guard table.entries[Int(number)].start < 0 else { return false }
+                table.holeCount -= 1
             }
             Self.add(name, hash, number, to: &table)
             return true
         }
+    }
+
+    /// A name is never taken away, so that one pass over the entries finds all holes.
+    private static func takeHole(_ table: inout Table) -> UInt32? {
+        guard table.holeCount > 0 else { return nil }
+        while table.entries[table.firstHole].start >= 0 { table.firstHole += 1 }
+        table.holeCount -= 1
+        return UInt32(table.firstHole)
     }
 
     private static func find(_ name: UnsafeRawBufferPointer, _ hash: UInt64, in table: Table) -> UInt32? {
@@ -139,6 +173,7 @@ final class NameTable: Sendable {
             table.entries.append(entry)
         } else {
             table.entries[Int(number)] = entry
+            table.filled.append(number)
         }
         table.count += 1
         if table.count * 2 > table.slots.count {

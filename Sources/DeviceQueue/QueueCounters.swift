@@ -27,6 +27,8 @@ package struct QueueCounters: Sendable, Equatable {
     /// Message ids in memory, and the bytes of their tables.
     package var rememberedIDs: UInt64 = 0
     package var rememberedBytes: UInt64 = 0
+    /// Bytes of what is known of every device and client: names, numbers, last sequences.
+    package var deviceBytes: UInt64 = 0
     /// Ids forgotten before the horizon because of `QueueLimits.dedupBytesMax`. Anything but 0 deserves a
     /// warning.
     package var forgottenEarly: UInt64 = 0

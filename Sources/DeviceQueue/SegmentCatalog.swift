@@ -105,8 +105,11 @@ final class SegmentCatalog: Sendable {
         if mayWrite, stored == nil { try? files.replace(segment.indexPath, with: index.encoded()) }
         if known != nil { return index }
         state.withLock { files in
-            if files.indexes.count >= 16 { files.indexes.removeFirst() }
             files.indexes.append(index)
+            var bytes = files.indexes.reduce(0) { $0 + $1.byteCount }
+            while files.indexes.count > 1, bytes > limits.indexCacheBytes {
+                bytes -= files.indexes.removeFirst().byteCount
+            }
         }
         return index
     }

@@ -19,6 +19,9 @@ struct SegmentIndex: Sendable, Equatable {
     /// Ascending by device.
     let entries: [Entry]
 
+    /// Bytes in memory.
+    var byteCount: Int { entries.count * MemoryLayout<Entry>.stride }
+
     /// The entry of a device, nil when the segment has no record of it.
     func entry(_ device: UInt32) -> Entry? {
         var low = 0

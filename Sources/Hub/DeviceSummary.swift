@@ -11,18 +11,20 @@ package struct DeviceSummary: Sendable {
 }
 
 extension DeviceQueue {
-    /// Devices in the order of their names, a page at a time. Sorts all names: for people and proofs, not hot
-    /// paths.
+    /// Devices in the order of their names, a page at a time. For people and proofs, not hot paths.
     ///
     /// - Parameter after: the last name of the page before, empty for the first.
     package func deviceSummaries(after: DeviceID, limit: Int) -> [DeviceSummary] {
-        var ids: [DeviceID] = []
-        ids.reserveCapacity(deviceCount)
-        for number in 0..<UInt32(deviceCount) {
-            if let id = deviceID(number + 1), after < id { ids.append(id) }
+        var summaries: [DeviceSummary] = []
+        var last = after
+        // A device that has a number and nothing stored yet is in no list.
+        while summaries.count < limit {
+            let ids = deviceIDs(after: last, limit: limit - summaries.count)
+            guard let next = ids.last else { break }
+            summaries += ids.compactMap(deviceSummary)
+            last = next
         }
-        ids.sort()
-        return ids.prefix(limit).compactMap(deviceSummary)
+        return summaries
     }
 
     /// - Returns: nil when the device has no number or nothing stored.

@@ -20,6 +20,8 @@ final class QueryJob: @unchecked Sendable {
     private var hasUnsavedRows = false
     private var savedOffset: QueueOffset
     private var savedAt: UInt64 = 0
+    /// How long the last checkpoint took.
+    private var saveNanoseconds: UInt64 = 0
     private var markedThrough: EventTime?
     private var recentRows: [String] = []
     /// The log that the checkpoint's offset counts in.
@@ -56,14 +58,23 @@ final class QueryJob: @unchecked Sendable {
     func consume(until isStopping: Bool, names queue: DeviceQueue) throws {
         let names: (UInt32) -> DeviceID = { queue.deviceID($0) ?? DeviceID("") }
         var blocks = 0
+        // A failure ends the job, which is opened again from its checkpoint: the rows in hand are void.
+        var failure: (any Error)?
         while true {
             let hadBlock = try reader.next { frame in
+                guard failure == nil else { return }
                 switch frame.kind {
                 case .record: self.engine.process(frame.record, deviceName: names, rows: &self.rows)
-                case .tick: self.engine.tick(arrival: frame.arrivalTime, deviceName: names, rows: &self.rows)
+                case .tick:
+                    let arrival = frame.arrivalTime
+                    self.engine.tick(arrival: arrival, deviceName: names, rows: &self.rows) { rows in
+                        if failure != nil { return rows.removeAll(keepingCapacity: true) }
+                        do { try self.move(&rows) } catch { failure = error }
+                    }
                 default: break
                 }
             }
+            if let failure { throw failure }
             guard hadBlock else { return }
             try moveRowsToOutbox()
             blocks += 1
@@ -72,16 +83,24 @@ final class QueryJob: @unchecked Sendable {
         }
     }
 
-    private func moveRowsToOutbox() throws {
-        for row in rows {
+    private func move(_ rows: inout [ResultRow]) throws {
+        // Whatever fails: these rows are given again by the job that follows.
+        defer { rows.removeAll(keepingCapacity: true) }
+        for (index, row) in rows.enumerated() {
             try outbox.append(row, topic: topics.topic(of: row))
             hasUnsavedRows = true
-            if row.output == plan.output {
+            if row.output == plan.output, rows.count - index <= 100 {
                 recentRows.append(String(decoding: row.json(), as: UTF8.self))
             }
         }
-        rows.removeAll(keepingCapacity: true)
         if recentRows.count > 200 { recentRows.removeFirst(recentRows.count - 100) }
+    }
+
+    private func moveRowsToOutbox() throws {
+        var due: [ResultRow] = []
+        swap(&due, &rows)
+        defer { swap(&due, &rows) }
+        try move(&due)
         if let through = engine.completeThrough, markedThrough.map({ $0 < through }) ?? true {
             markedThrough = through
             try outbox.appendComplete(through: through)
@@ -91,18 +110,21 @@ final class QueryJob: @unchecked Sendable {
 
     func needsTick(now ticks: Int64) -> Bool { engine.needsTick(now: EventTime(ticks: ticks)) }
 
-    /// Saves offset, state and outbox length as one step: at most once a second with rows, every ten without.
-    func checkpointIfDue(now: UInt64, force: Bool) throws {
+    /// Saves offset, state and outbox length as one step: at most once a second with rows, every ten without, and
+    /// never for more than a twentieth of the time: with a million devices the state has a hundred megabytes.
+    func checkpointIfDue(now clock: () -> UInt64, force: Bool) throws {
+        let now = clock()
         let age = now &- savedAt
-        let isDue = hasUnsavedRows ? age >= 1_000_000_000 : age >= 10_000_000_000
+        let pause: UInt64 = hasUnsavedRows ? 1_000_000_000 : 10_000_000_000
+        let isDue = age >= max(pause, saveNanoseconds * 20)
         guard force || isDue, hasUnsavedRows || reader.position != savedOffset else { return }
         try outbox.commit()
         try checkpoints.save(
-            Checkpoint(
-                queueOffset: reader.position.bytes, resultPosition: outbox.endPosition,
-                engineState: QueryFolder.bytes(of: logIdentity) + engine.snapshot()))
+            queueOffset: reader.position.bytes, resultPosition: outbox.endPosition,
+            engineState: [QueryFolder.bytes(of: logIdentity), engine.snapshot()])
         savedOffset = reader.position
-        savedAt = now
+        savedAt = clock()
+        saveNanoseconds = savedAt &- now
         hasUnsavedRows = false
     }
 

@@ -77,7 +77,7 @@ final class QueryRunner: Sendable {
     private func turn(_ job: QueryJob, isStopping: Bool) throws {
         try job.consume(until: isStopping, names: queue)
         if job.needsTick(now: clock.wallTicks()), !isStopping { storage.requestTick() }
-        try job.checkpointIfDue(now: clock.monotonicNanoseconds(), force: isStopping)
+        try job.checkpointIfDue(now: clock.monotonicNanoseconds, force: isStopping)
         let sinks = job.deliver(isStopping: isStopping)
         let status = job.status(sinks: sinks)
         published.withLock { $0 = status }

@@ -22,7 +22,8 @@ package struct Route {
 ///
 /// Confined to its event loop.
 package final class RouteTable {
-    /// Routes kept at most; beyond it the table starts anew (it is only a cache).
+    /// Routes kept at most; beyond it the table starts anew (it is only a cache). 2,097,152: two topics for each of
+    /// a million devices, 64 bytes and the topic each.
     package static let routesMax = 2_097_152
 
     package private(set) var routes: ContiguousArray<Route> = []

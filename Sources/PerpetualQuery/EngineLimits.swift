@@ -1,7 +1,7 @@
 /// What a query engine may hold. Past a limit the record's excess goes to the output `_errors` and is
 /// counted; nothing traps and nothing else suffers.
 package struct EngineLimits: Hashable, Sendable {
-    /// Greatest device number. Default 4,194,304: 32 bytes each, 128 MiB.
+    /// Greatest device number. Default 4,194,304: 24 bytes each, 96 MiB.
     package var devicesMax: UInt32 = 1 << 22
     /// Distinct field names as they are written in payloads (two spellings of one name are two).
     /// Default 65,536: a fleet has some hundred; a device that invents names must not fill the memory.
@@ -10,11 +10,13 @@ package struct EngineLimits: Hashable, Sendable {
     package var fieldNameBytesMax = 256
     /// Numeric fields of one record. Default 1,024: above any real payload.
     package var fieldsPerRecordMax = 1_024
-    /// Open windows (device, window end). Default 1,048,576: 48 bytes each and the groups in them.
-    package var openWindowsMax = 1 << 20
-    /// Open groups (device, window end, field), and so the most windowed rows that one call can emit: the
-    /// row buffer. Default 4,194,304 of 48 bytes.
-    package var openGroupsMax = 1 << 22
+    /// Open windows (device, window end). Default 4,194,304: a million devices have two or three each. One costs
+    /// 52 bytes, and 112 for one group (208 for up to three, 400 for up to six).
+    package var openWindowsMax = 1 << 22
+    /// Open groups (device, window end, field). Default 8,388,608 of 48 bytes.
+    package var openGroupsMax = 1 << 23
+    /// Rows that a tick collects before it has them taken away. Default 4,096: some 4 MB.
+    package var rowsPerDrain = 4_096
 
     /// Bytes of a payload that a `_late` or `_errors` row carries; of a longer one it has null, and the
     /// record is found in its queue by its sequence. Default 65,536.

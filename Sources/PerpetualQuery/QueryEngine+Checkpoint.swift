@@ -12,7 +12,7 @@ extension QueryEngine {
     /// batch.
     package func snapshot() -> [UInt8] {
         var writer = StateWriter()
-        writer.reserve(256 + store.openGroups * 48 + Int(totals.devices) * 24)
+        writer.reserve(4_096 + store.openGroups * 45 + store.openWindows * 12 + Int(totals.devices) * 16)
         writer.put(Self.magic)
         writer.put(Self.checkpointVersion)
         writer.put(UInt16(0))
@@ -53,10 +53,10 @@ extension QueryEngine {
         while slot >= 0 {
             writer.put(store.windows[Int(slot)].end)
             writer.put(store.windows[Int(slot)].used)
-            var groups: [Accumulator] = []
-            store.forEachCell(of: slot) { groups.append($0.pointee) }
-            groups.sort { $0.field < $1.field }
-            for group in groups {
+            snapshotOrder.removeAll(keepingCapacity: true)
+            store.forEachCell(of: slot) { snapshotOrder.append($0.pointee) }
+            if snapshotOrder.count > 1 { snapshotOrder.sort { $0.field < $1.field } }
+            for group in snapshotOrder {
                 writer.put(group.field)
                 writer.put(UInt8(group.flags))
                 writer.put(group.count)

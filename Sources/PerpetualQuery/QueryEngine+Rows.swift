@@ -32,7 +32,8 @@ extension QueryEngine {
 
     /// Closes every window that ends before `watermark`; the cost is that of the windows that close.
     func closeAllWindows(
-        before watermark: Int64, _ deviceName: (UInt32) -> DeviceID, _ rows: inout [ResultRow]
+        before watermark: Int64, _ deviceName: (UInt32) -> DeviceID, _ rows: inout [ResultRow],
+        _ drain: (inout [ResultRow]) -> Void
     ) {
         while store.earliestEnd < watermark {
             let end = store.earliestEnd
@@ -45,6 +46,7 @@ extension QueryEngine {
             for (name, slot) in closing {
                 emit(slot, name, &rows)
                 store.recycle(slot)
+                if rows.count >= limits.rowsPerDrain { drain(&rows) }
             }
         }
     }

@@ -37,6 +37,7 @@ package final class QueryEngine {
     /// Fields of the record in hand that a limit refused.
     var refusedFields = 0
     var emitOrder: [(field: UInt32, cell: UnsafeMutablePointer<Accumulator>)] = []
+    var snapshotOrder: [Accumulator] = []
 
     /// - Parameter plan: its window size must be 1 tick to 7 days, its tolerances not negative.
     package init(plan: QueryPlan, limits: EngineLimits = EngineLimits()) {
@@ -117,8 +118,14 @@ package final class QueryEngine {
     /// tolerance, and the windows before it close. A tick that goes back does nothing. A tick for which
     /// `needsTick` is true must be in the log before it is given here, so that a replay closes the same
     /// windows at the same point.
-    package func tick(arrival: EventTime, deviceName: (UInt32) -> DeviceID, rows: inout [ResultRow]) {
-        raiseFloor(to: plan.timePolicy.lateFloor(arrival: arrival.ticks), deviceName, &rows)
+    ///
+    /// - Parameter drain: takes the rows out of the array whenever there are `EngineLimits.rowsPerDrain` of them,
+    ///   so that a tick that closes a window of every device needs no memory for all the rows at once.
+    package func tick(
+        arrival: EventTime, deviceName: (UInt32) -> DeviceID, rows: inout [ResultRow],
+        drain: (inout [ResultRow]) -> Void = { _ in }
+    ) {
+        raiseFloor(to: plan.timePolicy.lateFloor(arrival: arrival.ticks), deviceName, &rows, drain)
     }
 
     /// The end of the input: closes every window. Records of the closed windows that come all the same are
@@ -126,7 +133,7 @@ package final class QueryEngine {
     package func flush(deviceName: (UInt32) -> DeviceID, rows: inout [ResultRow]) {
         let last = max(emittedLatest, store.latestEnd ?? Int64.min)
         guard last != Int64.min else { return }
-        raiseFloor(to: last + 1, deviceName, &rows)
+        raiseFloor(to: last + 1, deviceName, &rows, { _ in })
     }
 
     /// Every window that ends at or before this moment is closed for all devices, and stays so. nil before
@@ -151,6 +158,10 @@ package final class QueryEngine {
         return counters
     }
 
+    /// Bytes of the state of devices and windows. Looks at every open window: for tests and status, not for each
+    /// batch.
+    package var stateBytes: Int { store.byteCount }
+
     /// Years 1 to 9999: what the formats can print, and far from the ends of Int64.
     static let ticksRange: Range<Int64> = -621_355_968_000_000_000..<2_534_023_008_000_000_000
 
@@ -169,11 +180,12 @@ package final class QueryEngine {
     }
 
     private func raiseFloor(
-        to next: Int64, _ deviceName: (UInt32) -> DeviceID, _ rows: inout [ResultRow]
+        to next: Int64, _ deviceName: (UInt32) -> DeviceID, _ rows: inout [ResultRow],
+        _ drain: (inout [ResultRow]) -> Void
     ) {
         guard next > floor else { return }
         floor = next
-        closeAllWindows(before: next, deviceName, &rows)
+        closeAllWindows(before: next, deviceName, &rows, drain)
         let complete = lastEnd(before: next)
         if complete >= emittedLatest {
             emittedEarliest = Int64.max

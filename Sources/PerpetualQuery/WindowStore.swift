@@ -28,7 +28,8 @@ final class WindowStore {
         var used: UInt32
     }
 
-    private static let smallestClass: UInt8 = 2
+    /// Two cells: many devices measure one thing.
+    private static let smallestClass: UInt8 = 1
 
     private(set) var devices: UnsafeMutablePointer<Device>
     private(set) var deviceCapacity = 1_024
@@ -57,6 +58,14 @@ final class WindowStore {
     }
 
     var openWindows: Int { heap.count }
+
+    /// Bytes in memory, tables kept for reuse included.
+    var byteCount: Int {
+        var cells = freeCells.enumerated().reduce(0) { $0 + $1.element.count << $1.offset }
+        for slot in heap { cells += 1 << Int(windows[Int(slot)].sizeClass) }
+        return deviceCapacity * MemoryLayout<Device>.stride + windowCapacity * MemoryLayout<Window>.stride
+            + cells * MemoryLayout<Accumulator>.stride + (heap.capacity + freeWindows.capacity) * 4
+    }
 
     /// The open window with the least (end, device); nil when none is open.
     var earliest: Int32? { heap.first }

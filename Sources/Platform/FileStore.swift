@@ -82,11 +82,20 @@ extension FileStore {
     /// Replaces a file as one step: temporary file, sync, rename, sync of the directory. A crash leaves the
     /// old contents or the new, never a mixture.
     package func replace(_ path: String, with bytes: [UInt8]) throws(FileError) {
+        try replace(path, withPieces: [bytes])
+    }
+
+    /// As `replace(_:with:)`, with the contents in pieces that need not be copied together.
+    package func replace(_ path: String, withPieces pieces: [[UInt8]]) throws(FileError) {
         let temporary = path + ".tmp"
         let file = try open(temporary, writable: true)
         do throws(FileError) {
             try file.truncate(to: 0)
-            try file.write(bytes, at: 0)
+            var at: UInt64 = 0
+            for piece in pieces {
+                try file.write(piece, at: at)
+                at += UInt64(piece.count)
+            }
             try file.synchronize()
         } catch {
             file.close()

@@ -43,11 +43,18 @@ package struct CheckpointStore: Sendable {
 
     /// Replaces the checkpoint durably. The result log is committed up to `resultPosition` before.
     package func save(_ checkpoint: Checkpoint) throws(SealedFileError) {
-        var body: [UInt8] = []
-        body.reserveCapacity(16 + checkpoint.engineState.count)
-        put(checkpoint.queueOffset, to: &body)
-        put(checkpoint.resultPosition, to: &body)
-        body.append(contentsOf: checkpoint.engineState)
-        try file.save(body)
+        try save(
+            queueOffset: checkpoint.queueOffset, resultPosition: checkpoint.resultPosition,
+            engineState: [checkpoint.engineState])
+    }
+
+    /// As `save(_:)`, with the engine's state in pieces that are not copied together.
+    package func save(
+        queueOffset: UInt64, resultPosition: UInt64, engineState: [[UInt8]]
+    ) throws(SealedFileError) {
+        var places: [UInt8] = []
+        put(queueOffset, to: &places)
+        put(resultPosition, to: &places)
+        try file.save(pieces: [places] + engineState)
     }
 }

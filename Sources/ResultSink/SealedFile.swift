@@ -52,16 +52,23 @@ struct SealedFile: Sendable {
     }
 
     /// Replaces the file: a crash leaves the old one or the new one.
-    func save(_ body: [UInt8]) throws(SealedFileError) {
-        var bytes: [UInt8] = []
-        bytes.reserveCapacity(body.count + 16)
-        bytes.append(contentsOf: UnsafeBufferPointer(start: magic.utf8Start, count: magic.utf8CodeUnitCount))
-        precondition(bytes.count == 8, "a magic has eight characters")
-        put(version, to: &bytes)
-        put(UInt16(0), to: &bytes)
-        bytes.append(contentsOf: body)
-        put(bytes.withUnsafeBytes { headend_crc32c(0, $0.baseAddress, $0.count) }, to: &bytes)
-        do throws(FileError) { try files.replace(path, with: bytes) } catch { throw .file(error) }
+    func save(_ body: [UInt8]) throws(SealedFileError) { try save(pieces: [body]) }
+
+    /// As `save(_:)`, with the body in pieces: a checkpoint of a million devices is not copied for it.
+    func save(pieces: [[UInt8]]) throws(SealedFileError) {
+        var head = Array(UnsafeBufferPointer(start: magic.utf8Start, count: magic.utf8CodeUnitCount))
+        precondition(head.count == 8, "a magic has eight characters")
+        put(version, to: &head)
+        put(UInt16(0), to: &head)
+        var all = [head] + pieces
+        let sum = all.reduce(0) { sum, piece in
+            piece.withUnsafeBytes { headend_crc32c(sum, $0.baseAddress, $0.count) }
+        }
+        var tail: [UInt8] = []
+        put(sum, to: &tail)
+        all.append(tail)
+        let whole = all
+        do throws(FileError) { try files.replace(path, withPieces: whole) } catch { throw .file(error) }
     }
 
     private func memoryMatches(_ buffer: UnsafeRawBufferPointer) -> Bool {

@@ -207,3 +207,39 @@ import Testing
         _ = harness.engine.completeThrough
     }
 }
+
+/// A tick that closes a window of every device.
+@Suite struct DrainTests {
+    @Test("rows are taken away in portions, in the same order, and leave nothing out", arguments: [1, 7, 64])
+    func portions(_ portion: Int) {
+        let noon = time("2026-03-01T12:00:00Z")
+        var limits = EngineLimits()
+        limits.rowsPerDrain = portion
+        func filled() -> QueryEngine {
+            var harness = Harness(limits: limits)
+            for device in 0..<200 as Range<UInt32> {
+                _ = harness.run(
+                    .record(
+                        device: device, arrival: noon, event: noon,
+                        payload: device % 3 == 0 ? "{\"a\":1}" : "{\"a\":1,\"b\":2,\"c\":3}"))
+            }
+            return harness.engine
+        }
+        let due = noon.plus(seconds: 200)
+        var whole: [ResultRow] = []
+        filled().tick(arrival: due, deviceName: Harness.name, rows: &whole)
+        var rows: [ResultRow] = []
+        var taken: [ResultRow] = []
+        var most = 0
+        filled().tick(arrival: due, deviceName: Harness.name, rows: &rows) { rows in
+            most = max(most, rows.count)
+            taken += rows
+            rows.removeAll()
+        }
+        #expect(taken + rows == whole)
+        #expect(whole.count == 67 + 133 * 3)
+        // A device's window is never cut.
+        #expect(most >= portion)
+        #expect(most < portion + 3)
+    }
+}
