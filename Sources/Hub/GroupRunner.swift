@@ -412,8 +412,8 @@ final class GroupRunner {
         if !hadReader { reader = nil }
     }
 
-    /// How long something that nobody waits for may be unsaved.
-    private static let patienceNanoseconds: UInt64 = 20_000_000
+    /// How long something that nobody waits for may be unsaved: ten syncs a second at most for MQTT members.
+    private static let patienceNanoseconds: UInt64 = 100_000_000
     private static let retryNanoseconds: UInt64 = 1_000_000_000
     /// 16 MiB with the default block: some 10 ms, after which others have their turn.
     private static let blocksPerTurn = 16

@@ -198,6 +198,9 @@ final class BrokerBench {
         case .close(let connection): "\(connection.rawValue) close"
         case .willPublish(let message): noteWill(message)
         case .sessionDiscarded(let identifier): "discarded \(identifier)"
+        case .queueAcknowledged(let connection, let ticket):
+            "\(connection.rawValue) acknowledged \(ticket.group) \(ticket.ordinal)"
+        case .queueLeft(let connection, let group): "\(connection.rawValue) left \(group)"
         }
     }
 
