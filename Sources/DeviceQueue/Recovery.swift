@@ -31,6 +31,7 @@ enum Recovery {
             let header = try SegmentHeader.decode(try headerBytes(path, files: files), path: path)
             var segment = Segment(directory: directory, header: header)
             segment.isCompressed = isCompressed
+            if isCompressed { segment.storedBytes = try storedBytes(path, files: files) }
             guard segment.path == path else {
                 throw .corrupt(
                     path: path, offset: 16,
@@ -53,6 +54,14 @@ enum Recovery {
             segments.append(segment)
         }
         return (segments, first)
+    }
+
+    private static func storedBytes(_ path: String, files: any FileStore) throws(QueueError) -> UInt64 {
+        try attempt { () throws(FileError) in
+            let file = try files.open(path, writable: false)
+            defer { file.close() }
+            return try file.byteCount()
+        }
     }
 
     static func headerBytes(_ path: String, files: any FileStore) throws(QueueError) -> [UInt8] {

@@ -7,11 +7,14 @@ struct Segment: Sendable, Equatable {
     let logID: UInt64
     /// Whether the file is the compressed one, as far as is known: the catalogue is always right.
     var isCompressed = false
+    /// Bytes of its file on disk: `byteCount`, or what the compressed file has.
+    var storedBytes: UInt64
 
     init(directory: String, header: SegmentHeader) {
         plainPath = directory + "/" + Self.stem(header.base) + ".log"
         base = header.base
         byteCount = header.byteCount
+        storedBytes = header.byteCount
         logID = header.logID
     }
 
@@ -23,7 +26,7 @@ struct Segment: Sendable, Equatable {
     var compressedPath: String { plainPath + "z" }
     var indexPath: String { String(plainPath.dropLast(3)) + "index" }
     /// Every file that a segment may have; removing them in this order leaves a whole segment or none.
-    var allPaths: [String] { [indexPath, compressedPath, plainPath] }
+    var paths: [String] { [indexPath, compressedPath, plainPath] }
 
     /// The base offset in 20 decimal digits, so that names sort like offsets.
     static func stem(_ base: UInt64) -> String {

@@ -26,8 +26,8 @@ extension SegmentCatalog {
         switch outcome {
         case .stopped: return false
         case .incompressible: passCompression(segment)
-        case .compressed:
-            guard replaceWithCompressed(segment) else {
+        case .compressed(let storedBytes):
+            guard replaceWithCompressed(segment, storedBytes: storedBytes) else {
                 // Removed from the log meanwhile.
                 try Recovery.attempt { () throws(FileError) in try files.remove(segment.compressedPath) }
                 return true

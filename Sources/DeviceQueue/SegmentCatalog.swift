@@ -154,10 +154,11 @@ final class SegmentCatalog: Sendable {
     /// From now on the segment is read from its compressed file.
     ///
     /// - Returns: false when the segment is no longer in the log.
-    func replaceWithCompressed(_ segment: Segment) -> Bool {
+    func replaceWithCompressed(_ segment: Segment, storedBytes: UInt64) -> Bool {
         state.withLock { files in
             guard let at = files.segments.firstIndex(of: segment) else { return false }
             files.segments[at].isCompressed = true
+            files.segments[at].storedBytes = storedBytes
             files.open.removeAll { $0.base == segment.base }
             files.packedTo = segment.end
             return true

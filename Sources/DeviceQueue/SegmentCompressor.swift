@@ -5,7 +5,7 @@ import Platform
 /// under one of the names; the caller changes the catalogue.
 struct SegmentCompressor: ~Copyable {
     enum Outcome: Equatable {
-        case compressed
+        case compressed(storedBytes: UInt64)
         /// The contents do not become small enough to be worth it.
         case incompressible
         /// The caller wanted to stop.
@@ -83,7 +83,7 @@ struct SegmentCompressor: ~Copyable {
             }
             try files.rename(temporary, to: segment.compressedPath)
             try files.synchronizeDirectory(Self.directory(of: segment))
-            return .compressed
+            return .compressed(storedBytes: try target.byteCount())
         }
     }
 

@@ -131,7 +131,7 @@ import Testing
         let segments = queue.catalog.segments
         let wanted = try scanned(queue).filter { $0.offset.bytes < segments[1].end }
         for segment in segments.dropFirst(2) {
-            for path in segment.allPaths { files.forget(path) }
+            for path in segment.paths { files.forget(path) }
         }
         let limits = CompressionTests.limits(segmentBytes: 200 << 10)
         #expect(try scanned(openQueue(files, limits, mode: .readOnly)) == wanted)
@@ -158,6 +158,8 @@ import Testing
 extension SegmentCatalog {
     /// So that a test's damage on disk is seen.
     func forgetOpenFiles() {
-        for segment in segments where segment.isCompressed { _ = replaceWithCompressed(segment) }
+        for segment in segments where segment.isCompressed {
+            _ = replaceWithCompressed(segment, storedBytes: segment.storedBytes)
+        }
     }
 }

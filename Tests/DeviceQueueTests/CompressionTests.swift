@@ -86,6 +86,8 @@ import Testing
         try Self.compressAll(queue)
         #expect(!files.exists(segment.plainPath))
         let bytes = files[segment.compressedPath]
+        #expect(queue.catalog.segments[1].storedBytes == UInt64(bytes.count))
+        #expect(try Recovery.segments(in: logDirectory, files: files).segments == queue.catalog.segments)
         func number<Number: FixedWidthInteger>(_ at: Int, _: Number.Type) -> Int {
             bytes.withUnsafeBytes { Int($0.loadUnaligned(fromByteOffset: at, as: Number.self)) }
         }
