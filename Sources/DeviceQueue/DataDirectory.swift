@@ -31,7 +31,7 @@ package final class DataDirectory: Sendable {
         let format = path + "/FORMAT"
         if !files.exists(path) {
             guard createIfMissing else { throw .missing(path: path) }
-            try refusing(path) { () throws(FileError) in try files.createDirectory(path) }
+            try refusing(path) { () throws(FileError) in try create(path, files: files) }
         }
         // Before anything is changed: a newer headend's directory is left alone, its lock file too.
         if files.exists(format) { try check(path, files: files) }
@@ -44,6 +44,15 @@ package final class DataDirectory: Sendable {
             }
         }
         return directory
+    }
+
+    /// Creates the directory below the nearest one that is there, so that it survives a crash.
+    private static func create(_ path: String, files: any FileStore) throws(FileError) {
+        var root = path
+        while root != ".", root != "/", !files.exists(root) {
+            root = type(of: files).directory(of: root)
+        }
+        try files.createDurableDirectory(path, below: root)
     }
 
     /// Checks the format alone, changing and locking nothing: for commands that only read.

@@ -50,7 +50,11 @@ package final class DeviceQueue: @unchecked Sendable {
     ) throws(QueueError) -> DeviceQueue {
         try limits.validate()
         if mode == .readWrite {
-            try Recovery.attempt { () throws(FileError) in try files.createDirectory(directory) }
+            try Recovery.attempt { () throws(FileError) in
+                // `queue/0` of a data directory, which is durable.
+                let root = type(of: files).directory(of: type(of: files).directory(of: directory))
+                try files.createDurableDirectory(directory, below: root)
+            }
             for name in try Recovery.attempt({ () throws(FileError) in try files.list(directory) })
             where name.hasSuffix(".next") || name.hasSuffix(".tmp") {
                 try Recovery.attempt { () throws(FileError) in try files.remove(directory + "/" + name) }

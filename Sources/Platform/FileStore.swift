@@ -106,6 +106,22 @@ extension FileStore {
         try synchronizeDirectory(Self.directory(of: path))
     }
 
+    /// Creates a directory and makes its name, and those of its parents, survive a crash.
+    ///
+    /// Names that are there already are synced too: the sync may be what a crash kept from happening.
+    ///
+    /// - Parameter root: a directory above, whose own name is durable.
+    package func createDurableDirectory(_ path: String, below root: String) throws(FileError) {
+        try createDirectory(path)
+        var child = path
+        while child != root {
+            let parent = Self.directory(of: child)
+            if parent == child { return }
+            try synchronizeDirectory(parent)
+            child = parent
+        }
+    }
+
     /// The part of a path before its last `/`, or `.`.
     package static func directory(of path: String) -> String {
         guard let slash = path.lastIndex(of: "/") else { return "." }

@@ -148,7 +148,10 @@ package final class ResultLog: Sendable {
             writer.rows = rowCount
             writer.buffer = []
             writer.written = end
-            guard position <= end else { throw .behindCheckpoint(end: end, position: position) }
+            guard position <= end else {
+                let path = segments[segments.count - 1].path
+                throw .behindCheckpoint(path: path, end: end, position: position)
+            }
             if position == end, segments[segments.count - 1].base <= end { return }
             try Self.onDisk { () throws(FileError) in
                 while segments.count > 1, segments[segments.count - 1].base > position {

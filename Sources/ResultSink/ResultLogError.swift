@@ -12,7 +12,7 @@ package enum ResultLogError: Error, Sendable, Equatable, CustomStringConvertible
     /// A file of the log is missing: the next one begins past the end of this one.
     case gap(path: String, expected: UInt64)
     /// The checkpoint is ahead of the log: rows that were committed are gone.
-    case behindCheckpoint(end: UInt64, position: UInt64)
+    case behindCheckpoint(path: String, end: UInt64, position: UInt64)
     /// The position is inside an entry.
     case notAnEntry(position: UInt64)
     /// The position was released; the log begins later.
@@ -36,8 +36,8 @@ package enum ResultLogError: Error, Sendable, Equatable, CustomStringConvertible
         case .gap(let path, let expected):
             "\(path): a file of the result log that holds position \(expected) is missing or too short; "
                 + Self.recompute
-        case .behindCheckpoint(let end, let position):
-            "the checkpoint is at result position \(position), the result log ends at \(end); "
+        case .behindCheckpoint(let path, let end, let position):
+            "\(path): the result log ends at \(end), the checkpoint is at result position \(position); "
                 + Self.recompute
         case .notAnEntry(let position):
             "result position \(position) is not the start of an entry; the cursor or checkpoint that says so "

@@ -145,9 +145,12 @@ import Testing
             let reopened = try ResultLog.open(directory: "d/log", files: store, limits: small())
             #expect(try everything(reopened) == entries)
         }
+        let last = try #require(try reference.list("d/log").last)
         #expect(throws: ResultLogError.notAnEntry(position: 3)) { try log.truncate(to: 3) }
         let end = log.endPosition
-        #expect(throws: ResultLogError.behindCheckpoint(end: end, position: end + 1)) {
+        #expect(
+            throws: ResultLogError.behindCheckpoint(path: "d/log/" + last, end: end, position: end + 1)
+        ) {
             try log.truncate(to: end + 1)
         }
     }
@@ -230,7 +233,10 @@ import Testing
         log = try ResultLog.open(directory: "d/log", files: store, limits: small())
         let end = log.endPosition
         #expect(end == entries[11].position)
-        #expect(throws: ResultLogError.behindCheckpoint(end: end, position: entries[11].nextPosition)) {
+        let position = entries[11].nextPosition
+        #expect(
+            throws: ResultLogError.behindCheckpoint(path: "d/log/" + last, end: end, position: position)
+        ) {
             try log.truncate(to: entries[11].nextPosition)
         }
     }
