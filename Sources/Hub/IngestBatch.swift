@@ -1,4 +1,4 @@
-import DeviceQueue
+package import DeviceQueue
 
 /// What goes from an event loop to the storage thread and back: staged frames, and for each what to answer to
 /// whom once it is durable.
@@ -29,7 +29,7 @@ package final class IngestBatch: @unchecked Sendable {
         var isRetained = false
     }
 
-    let staging: StagingBuffer
+    package let staging: StagingBuffer
     private(set) var entries: UnsafeMutableBufferPointer<Entry>
     private(set) var entryCount = 0
     /// Whether any entry is a retained message.

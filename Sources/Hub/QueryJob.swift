@@ -7,7 +7,7 @@ import Telemetry
 /// The parts of one running query, confined to its thread: reader, engine, outbox, checkpoint, sinks.
 ///
 /// `@unchecked Sendable`: handed to its thread once, before that thread starts.
-final class QueryJob: @unchecked Sendable {
+package final class QueryJob: @unchecked Sendable {
     private let plan: QueryPlan
     private let topics: ResultTopics
     private let reader: LogReader
@@ -32,18 +32,22 @@ final class QueryJob: @unchecked Sendable {
     /// - Throws: what is damaged and how to go on.
     init(
         plan: QueryPlan, topics: ResultTopics, queue: DeviceQueue, directory: String, files: any FileStore,
-        sinks makeSinks: (ResultLog) throws -> [any ResultDelivery]
+        outboxLimits: ResultLogLimits, sinks makeSinks: (ResultLog) throws -> [any ResultDelivery]
     ) throws {
         self.plan = plan
         self.topics = topics
         logIdentity = queue.identity
-        try files.createDirectory(directory)
+        // `query/minute` of a data directory, which is durable.
+        let root = type(of: files).directory(of: type(of: files).directory(of: directory))
+        try files.createDurableDirectory(directory, below: root)
         checkpoints = CheckpointStore(path: directory + "/checkpoint", files: files)
-        outbox = try ResultLog.open(directory: directory + "/outbox", files: files, limits: ResultLogLimits())
+        outbox = try ResultLog.open(directory: directory + "/outbox", files: files, limits: outboxLimits)
         if let checkpoint = try checkpoints.load() {
             engine = try QueryEngine(
                 plan: plan, restoring: Array(checkpoint.engineState.dropFirst(QueryFolder.identityBytes)))
             try outbox.truncate(to: checkpoint.resultPosition)
+            // Its marker stands before that position.
+            markedThrough = engine.completeThrough
             savedOffset = QueueOffset(checkpoint.queueOffset)
         } else {
             engine = QueryEngine(plan: plan)
@@ -137,10 +141,13 @@ final class QueryJob: @unchecked Sendable {
         return statuses
     }
 
-    func status(sinks: [SinkStatus]) -> QueryRunner.Status {
-        QueryRunner.Status(
-            counters: engine.counters, consumed: reader.position, completeThrough: markedThrough,
-            sinks: sinks,
-            failure: nil, recentRows: recentRows.suffix(100))
+    func status(sinks: [SinkStatus]) -> QueryStatus {
+        var status = QueryStatus()
+        status.counters = engine.counters
+        status.consumed = reader.position
+        status.completeThrough = markedThrough
+        status.sinks = sinks
+        status.recentRows = recentRows.suffix(100)
+        return status
     }
 }

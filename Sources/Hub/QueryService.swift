@@ -7,10 +7,9 @@ import Synchronization
 
 /// The per-minute query with its folder, its sinks and its thread, ready to start.
 final class QueryService: Sendable {
-    private let runner: QueryRunner
+    private let runner = QueryRunner()
     private let downstream: DownstreamDelivery?
-    private let openJob: @Sendable () throws -> QueryJob
-    private let firstJob: Mutex<QueryJob?>
+    private let first: Mutex<QueryTurns?>
     private let thread = Mutex<NamedThread?>(nil)
 
     /// Opens the query where its last checkpoint stands.
@@ -25,50 +24,37 @@ final class QueryService: Sendable {
         downstream url: MosquittoURL?,
         files: any FileStore, clock: any HubClock, log: @escaping @Sendable (String) -> Void
     ) throws {
-        runner = QueryRunner(queue: queue, storage: storage, clock: clock)
-        let folder = QueryFolder(path: data + "/query/minute", results: data + "/results", files: files)
-        try folder.fit(to: queue, log: log)
-        let downstream = try url.map {
-            try DownstreamDelivery(
-                url: $0, clientIdentifier: "headend-" + String(queue.identity, radix: 36),
-                directory: folder.path,
-                files: files, log: log)
-        }
-        self.downstream = downstream
-        let topics = try ResultTopics()
-        openJob = {
-            try QueryJob(plan: .perMinute, topics: topics, queue: queue, directory: folder.path, files: files)
-            { outbox in
-                var sinks: [any ResultDelivery] = [
-                    try FileDelivery(root: folder.results, directory: folder.path, log: outbox, files: files),
-                    try TopicDelivery(directory: folder.path, log: outbox, loop: loop, files: files),
-                ]
-                if let downstream {
-                    try downstream.open(outbox)
-                    sinks.append(downstream)
-                }
-                return sinks
-            }
-        }
+        var downstream: DownstreamDelivery?
         do {
-            firstJob = Mutex(try openJob())
+            let opener = try QueryOpener(
+                queue: queue, loop: loop, data: data, files: files, clock: clock, log: log
+            ) { directory in
+                downstream = try url.map {
+                    try DownstreamDelivery(
+                        url: $0, clientIdentifier: "headend-" + String(queue.identity, radix: 36),
+                        directory: directory, files: files, log: log)
+                }
+                return downstream
+            }
+            first = Mutex(try QueryTurns(queue: queue, storage: storage, clock: clock, opener: opener))
         } catch {
             downstream?.stop()
             throw error
         }
+        self.downstream = downstream
     }
 
-    var status: QueryRunner.Status { runner.status }
+    var status: QueryStatus { runner.status }
 
     /// Starts the thread. Once.
     func start() {
         guard
-            let job = firstJob.withLock({ stored in
+            let turns = first.withLock({ stored in
                 defer { stored = nil }
                 return stored
             })
         else { preconditionFailure("a query starts once") }
-        let started = NamedThread("headend-query") { [runner, openJob] in runner.run(job, reopen: openJob) }
+        let started = NamedThread("headend-query") { [runner] in runner.run(turns) }
         thread.withLock { $0 = started }
     }
 

@@ -10,8 +10,11 @@ import Telemetry
 final class FileDelivery: ResultDelivery {
     private let sink: FileSink
 
-    init(root: String, directory: String, log: ResultLog, files: any FileStore) throws {
-        sink = try FileSink(root: root, files: files, log: log, cursorPath: directory + "/files.cursor")
+    init(
+        root: String, directory: String, log: ResultLog, files: any FileStore, clock: any HubClock
+    ) throws {
+        sink = try FileSink(
+            root: root, files: files, log: log, cursorPath: directory + "/files.cursor", clock: clock)
     }
 
     func deliver(isStopping: Bool) -> SinkStatus {
