@@ -67,10 +67,17 @@ let package = Package(
                 .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
                 .product(name: "Yams", package: "Yams"),
             ]),
+        // The deterministic world that the hub is tortured in.
+        .target(
+            name: "SimulationKit",
+            dependencies: [
+                "Hub", "DeviceQueue", "PerpetualQuery", "ResultSink", "MQTTWire", "Telemetry", "Platform",
+            ]),
         .executableTarget(
             name: "headend",
             dependencies: [
-                "Hub", "Fleet", "Load", "Verify", "QueryLanguage", "MQTTWire", "DeviceQueue", "Telemetry",
+                "Hub", "SimulationKit", "Fleet", "Load", "Verify", "QueryLanguage", "MQTTWire", "DeviceQueue",
+                "Telemetry",
                 "Platform", "MosquittoClient",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "UnixSignals", package: "swift-service-lifecycle"),
@@ -102,6 +109,7 @@ let package = Package(
         .testTarget(name: "LoadTests", dependencies: ["Load", "MQTTWire", "Platform"]),
         .testTarget(name: "VerifyTests", dependencies: ["Verify", "Telemetry", "Platform"]),
         .testTarget(name: "HubTests", dependencies: ["Hub", "MosquittoClient", "Telemetry"]),
+        .testTarget(name: "SimulationTests", dependencies: ["SimulationKit", "Platform"]),
         .testTarget(
             name: "ProcessTests",
             dependencies: ["headend", "DeviceQueue", "MosquittoClient", "Telemetry", "Platform"],

@@ -55,7 +55,7 @@ struct Headend: AsyncParsableCommand {
         version: "headend 0.1.0",
         subcommands: [
             RunCommand.self, ServeCommand.self, SimulateCommand.self, LoadCommand.self, SubscribeCommand.self,
-            VerifyCommand.self,
+            VerifyCommand.self, TortureCommand.self,
             QueueCommand.self, GroupCommand.self, ConsumeCommand.self, IngestCommand.self,
             DeviceCommand.self, QueryCommand.self,
         ])

@@ -43,8 +43,12 @@ struct TidyTests {
             "Telemetry", "Platform", "Transport", "MQTTWire", "MQTTBroker", "DeviceQueue",
             "ConsumerGroups", "PerpetualQuery", "ResultSink", "MosquittoClient",
         ],
+        "SimulationKit": [
+            "Hub", "DeviceQueue", "PerpetualQuery", "ResultSink", "MQTTWire", "Telemetry", "Platform",
+        ],
         "headend": [
-            "Hub", "Fleet", "Load", "Verify", "QueryLanguage", "MQTTWire", "DeviceQueue", "Telemetry",
+            "Hub", "SimulationKit", "Fleet", "Load", "Verify", "QueryLanguage", "MQTTWire", "DeviceQueue",
+            "Telemetry",
             "Platform",
             "MosquittoClient",
         ],
