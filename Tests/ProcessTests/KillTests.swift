@@ -1,5 +1,6 @@
 import Foundation
 import Glibc
+import Platform
 import Telemetry
 import Testing
 
@@ -15,8 +16,9 @@ struct KillTests {
             ?? .random(in: 1...9_999)
         print("kill test: KILL_TEST_SEED=\(seed)")
         var generator = SeededGenerator(state: seed)
-        // The smallest segments there are, so that kills meet the change from one to the next too.
-        let hub = try HubProcess(configuration: "queue: { segment_bytes: 18874368 }\n")
+        // The smallest segments there are, so that kills meet the change from one to the next too, and the
+        // compression of each once it is full.
+        let hub = try HubProcess(configuration: "queue: { segment_bytes: 18874368, plain_bytes: 0 }\n")
         let load = try Senders(hub, hasCommands: true)
         var roundsWithAcks = 0
         for round in 1...Self.kills {
@@ -28,17 +30,23 @@ struct KillTests {
             if load.ackedCount > before { roundsWithAcks += 1 }
             try hub.start()
         }
+        // On a slow machine the kills are over before the first segment is.
+        let hasRolled = try poll(seconds: 120) { () -> Bool? in
+            let names = try PosixFileStore().list(hub.data + "/queue/0")
+            return names.contains { $0.hasSuffix(".logz") } ? true : nil
+        }
+        #expect(hasRolled != nil, "no segment was full, and compressed, within two minutes")
         let sent = try load.drained()
         #expect(try hub.stop() == 0, "\(hub.transcript)")
         print("kill test: \(sent.map { "\($0.device) \($0.acked.count)" }.joined(separator: ", "))")
         #expect(roundsWithAcks >= Self.kills / 2, "too few rounds had any load")
         for device in sent { #expect(device.acked.count >= 20, "\(device.device) sent next to nothing") }
 
-        let lastEvent = try StoredReadings.compare(sent, with: hub)
+        let lastEvent = try StoredReadings.compare(sent, with: hub, isCompressed: true)
         try hub.start()
         try waitForMinutes(hub, through: lastEvent)
         #expect(try hub.stop() == 0, "\(hub.transcript)")
-        try StoredReadings.compare(sent, with: hub)
+        try StoredReadings.compare(sent, with: hub, isCompressed: true)
         try checkResults(sent, of: hub)
     }
 

@@ -11,11 +11,12 @@ enum StoredReadings {
     ///   - data: the data directory as the test sees it; the hub's own when nil.
     ///   - segmentCountMin: log segments there must be, so that their change was met.
     ///   - others: whether other devices may have sent too.
+    ///   - isCompressed: whether sealed segments are to be compressed by now.
     /// - Returns: the latest event time that is stored.
     @discardableResult
     static func compare(
         _ sent: [Sent], with hub: HubProcess, data: String? = nil, segmentCountMin: Int = 2,
-        others: Bool = false
+        others: Bool = false, isCompressed: Bool = false
     ) throws -> EventTime {
         let files = PosixFileStore()
         let directory = try DataDirectory.open(data ?? hub.data, files: files, createIfMissing: false)
@@ -42,8 +43,11 @@ enum StoredReadings {
             let isComplete = stored == Array(1...max(device.count, 1))
             #expect(isComplete, "\(id.text): \(stored.count) stored, \(device.count) sent")
         }
-        let segments = try files.list(directory.queuePath).filter { $0.hasSuffix(".log") }.count
+        let names = try files.list(directory.queuePath)
+        let compressed = names.filter { $0.hasSuffix(".logz") }.count
+        let segments = names.filter { $0.hasSuffix(".log") }.count + compressed
         #expect(segments >= segmentCountMin, "the load was too small for \(segmentCountMin) segments")
+        if isCompressed { #expect(compressed > 0, "no segment was compressed") }
         if !others { #expect(queue.deviceCount == sent.count) }
         #expect(queue.lastQuarantinedSequence == 0, "something was quarantined")
         return lastEvent
