@@ -108,7 +108,12 @@ let package = Package(
             name: "FleetTests", dependencies: ["Fleet", "Telemetry", "Platform", "MosquittoClient"]),
         .testTarget(name: "LoadTests", dependencies: ["Load", "MQTTWire", "Platform"]),
         .testTarget(name: "VerifyTests", dependencies: ["Verify", "Telemetry", "Platform"]),
-        .testTarget(name: "HubTests", dependencies: ["Hub", "MosquittoClient", "Telemetry"]),
+        .testTarget(
+            name: "HubTests",
+            dependencies: [
+                "Hub", "DeviceQueue", "MQTTBroker", "MosquittoClient", "Platform", "Telemetry",
+                .product(name: "Atomics", package: "swift-atomics"),
+            ]),
         .testTarget(name: "SimulationTests", dependencies: ["SimulationKit", "Platform"]),
         .testTarget(
             name: "ProcessTests",

@@ -77,7 +77,8 @@ package final class DeviceQueue: @unchecked Sendable {
         deviceNames = NameTable(
             key: catalog.hashKey, countMax: limits.devices, nameBytesMax: limits.deviceNameBytesMax)
         clientNames = NameTable(
-            key: catalog.hashKey, countMax: limits.clients, nameBytesMax: limits.clientNameBytesMax)
+            key: catalog.hashKey, countMax: limits.clients, nameBytesMax: limits.clientNameBytesMax,
+            totalBytesMax: limits.clientNamesBytesMax)
         guard
             var appender = LogAppender(
                 catalog: catalog, deviceNames: deviceNames, clientNames: clientNames, nowTicks: nowTicks)
@@ -104,6 +105,7 @@ package final class DeviceQueue: @unchecked Sendable {
             end = UInt64(LogFormat.segmentHeaderBytes)
             appender.resume(in: segment, at: end)
         }
+        appender.counters.devices = appender.devices.countWithRecords()
         progress = LogProgress(durableEnd: end)
         self.appender = appender
     }
@@ -121,7 +123,8 @@ package final class DeviceQueue: @unchecked Sendable {
     /// As `device(named:)` for the bytes of a name; allocates nothing.
     package func device(named name: UnsafeRawBufferPointer) -> UInt32? { deviceNames.number(of: name) }
 
-    /// The number of an MQTT client identifier, for QoS 2; see `device(named:)`.
+    /// The number of an MQTT client identifier, for QoS 2; see `device(named:)`. Numbers are never used again:
+    /// the log refers to them.
     package func client(named name: String) -> UInt32? {
         var copy = name
         return copy.withUTF8 { clientNames.number(of: UnsafeRawBufferPointer($0)) }
@@ -147,8 +150,14 @@ package final class DeviceQueue: @unchecked Sendable {
         deviceNames.sortedNames(after: name, limit: limit)
     }
 
-    /// Devices with a number.
+    /// Devices with a number; see `QueueCounters.devices` for those that have records.
     package var deviceCount: Int { deviceNames.count }
+
+    /// All numbers of devices are below it; a crash may have left some without a name.
+    package var deviceNumberEnd: UInt32 { deviceNames.numberEnd }
+
+    /// Clients with a number: those that published telemetry at QoS 2.
+    package var clientCount: Int { clientNames.count }
 
     // Writing.
 

@@ -38,6 +38,18 @@ struct DeviceStates: ~Copyable {
         return block + Int(number & ((1 << Self.blockBits) - 1))
     }
 
+    /// Devices that have a record; walks all of them.
+    func countWithRecords() -> UInt64 {
+        var count: UInt64 = 0
+        // Device 0 is the quarantine.
+        for number in stride(from: 0, to: Int(numberLimit), by: 1 << Int(Self.blockBits)) {
+            guard let block = blocks[number >> Int(Self.blockBits)] else { continue }
+            for place in 0..<1 << Int(Self.blockBits)
+            where block[place].lastSequence > 0 && number + place > 0 { count += 1 }
+        }
+        return count
+    }
+
     @inline(never)
     private func makeBlock(_ number: UInt32) -> UnsafeMutablePointer<DeviceState> {
         let block = UnsafeMutablePointer<DeviceState>.allocate(capacity: 1 << Self.blockBits)

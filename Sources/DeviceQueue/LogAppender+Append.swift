@@ -153,6 +153,7 @@ extension LogAppender {
                 staged, source.reasonByte == QuarantineReason.conflict.rawValue ? .conflict : .quarantined)
         } else {
             counters.stored += 1
+            if sequence == 1 { counters.devices += 1 }
             setOutcome(staged, .stored)
         }
         if device == 0 || isReplay { tallies.take(UnsafeRawPointer(frame)) }

@@ -28,11 +28,13 @@ final class NameTable: Sendable {
     private let key: UInt64
     private let countMax: Int
     private let nameBytesMax: Int
+    private let totalBytesMax: Int
 
-    init(key: UInt64, countMax: Int, nameBytesMax: Int) {
+    init(key: UInt64, countMax: Int, nameBytesMax: Int, totalBytesMax: Int = .max) {
         self.key = key
         self.countMax = countMax
         self.nameBytesMax = nameBytesMax
+        self.totalBytesMax = totalBytesMax
     }
 
     var count: Int { table.withLock { $0.count } }
@@ -50,13 +52,14 @@ final class NameTable: Sendable {
 
     /// The number of a name, a new one when it is seen first.
     ///
-    /// - Returns: nil when the name is empty or too long, or when there are as many names as allowed.
+    /// - Returns: nil when the name is empty or too long, or when there are as many names, or bytes of names, as
+    ///   allowed.
     func number(of name: UnsafeRawBufferPointer) -> UInt32? {
         guard let start = name.baseAddress, name.count > 0, name.count <= nameBytesMax else { return nil }
         let hash = KeyedHash.hash(start, name.count, device: 0, key: key)
         return table.withLock { table in
             if let found = Self.find(name, hash, in: table) { return found }
-            guard table.count < countMax else { return nil }
+            guard table.count < countMax, table.bytes.count <= totalBytesMax - name.count else { return nil }
             let number = Self.takeHole(&table) ?? UInt32(table.entries.count)
             Self.add(name, hash, number, to: &table)
             return number

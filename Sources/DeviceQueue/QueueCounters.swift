@@ -17,6 +17,8 @@ package struct QueueCounters: Sendable, Equatable {
     /// Quarantined messages that a replay stored, and that it found to be stored already.
     package var replayedStored: UInt64 = 0
     package var replayedDuplicates: UInt64 = 0
+    /// Devices with at least one stored record; a name that only quarantined messages claimed is none.
+    package var devices: UInt64 = 0
     /// Records with a message id of their own, since the log was opened or in it.
     package var withMessageID: UInt64 = 0
     /// Look-ups whose hash agreed with another id's record: costs time only.

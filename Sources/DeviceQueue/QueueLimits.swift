@@ -17,6 +17,9 @@ package struct QueueLimits: Sendable {
     package var deviceNameBytesMax = 128
     /// Bytes of a client identifier. 65,535: MQTT 5.0 §1.5.4.
     package var clientNameBytesMax = 65_535
+    /// Bytes of all client identifiers together. 256 MiB: four million usual ones, or four thousand of the longest.
+    /// Who comes above it, or above `clients`, has its QoS 2 state in memory only.
+    package var clientNamesBytesMax = 256 << 20
     /// Bytes appended and not yet committed. 256 MiB: a stalled disk at full rate for a third of a second.
     package var pendingBytesMax = 256 << 20
     /// Bytes of the latest log kept in memory, so that a repetition is compared without the disk. 16 MiB.

@@ -1,3 +1,4 @@
+import Atomics
 import DeviceQueue
 import MQTTBroker
 import MQTTWire
@@ -139,8 +140,9 @@ extension Connection {
     /// The queue's number of this client; QoS 2 state in the log goes by it.
     private func clientNumber() -> UInt32 {
         if client == 0, let session {
-            // At the limit of clients QoS 2 state is kept in memory only.
+            // At the limit of clients QoS 2 state is kept in memory only, which is counted.
             client = loop.queue.client(named: session.clientIdentifier) ?? 0
+            if client == 0 { loop.counters.unloggedQoS2.wrappingIncrement(ordering: .relaxed) }
         }
         return client
     }

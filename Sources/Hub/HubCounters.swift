@@ -10,6 +10,8 @@ package final class HubCounters: Sendable {
     let acceptPauses = ManagedAtomic<Int>(0)
     let keepAliveTimeouts = ManagedAtomic<Int>(0)
     let droppedSlowConsumer = ManagedAtomic<Int>(0)
+    /// QoS 2 messages whose packet identifiers the log does not keep: the limit of clients is reached.
+    let unloggedQoS2 = ManagedAtomic<Int>(0)
     /// Times that reading was held because the storage was behind.
     let pauses = ManagedAtomic<Int>(0)
     /// Connections closed because packets in pieces took too much memory.

@@ -54,6 +54,18 @@ extension HubStatus {
         metric(
             "headend_mqtt_partial_refused_total", "counter",
             "Connections closed for too many bytes of unfinished packets.", [("", partialsRefused)])
+        metric(
+            "headend_queue_qos2_clients", "gauge", "Clients whose QoS 2 state is in the log.",
+            [("", qos2Clients)])
+        metric(
+            "headend_queue_qos2_unlogged_total", "counter",
+            "QoS 2 messages above the limit of clients: a kill may store them twice.", [("", unloggedQoS2)])
+        metric(
+            "headend_queue_forgotten_early_total", "counter",
+            "Message ids forgotten before their horizon, for want of memory.", [("", forgottenEarly)])
+        metric(
+            "headend_mqtt_broker", "gauge", "What the broker holds, and what it dropped or refused.",
+            broker.map { ("{of=\"\($0.name)\"}", $0.count) })
         metric("headend_query_rows_total", "counter", "Result rows of closed windows.", [("", windowsClosed)])
         metric("headend_query_late_total", "counter", "Readings outside the time policy.", [("", late)])
         metric("headend_query_open_windows", "gauge", "Windows that are still open.", [("", openWindows)])

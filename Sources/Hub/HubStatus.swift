@@ -37,6 +37,13 @@ package struct HubStatus: Sendable {
     /// Bytes of packets that have begun and not ended, and connections closed for too many of them.
     package var partialBytes: Int
     package var partialsRefused: Int
+    /// Clients whose QoS 2 state is in the log, and QoS 2 messages of those above the limit.
+    package var qos2Clients: Int
+    package var unloggedQoS2: Int
+    /// Message ids forgotten before their horizon, for want of memory.
+    package var forgottenEarly: Int
+    /// Sessions, retained messages, what waits, and what was not delivered or not kept and why.
+    package var broker: [(name: String, count: Int)]
     /// Messages that subscribers did not get: too slow at QoS 0, or their session's buffer was full.
     package var droppedForSubscribers: Int
 
@@ -52,7 +59,7 @@ package struct HubStatus: Sendable {
         received =
             stored + duplicate + rejected.reduce(0) { $0 + $1.count }
             + quarantined.reduce(0) { $0 + $1.count }
-        devices = pipeline.queue.deviceCount
+        devices = Int(queue.devices)
         connections = pipeline.counters.connections.load(ordering: .relaxed)
         self.uptimeSeconds = uptimeSeconds
         let query = pipeline.minute.status
@@ -79,10 +86,20 @@ package struct HubStatus: Sendable {
         partialBytes = gauges.partialBytes
         pauses = pipeline.counters.pauses.load(ordering: .relaxed)
         partialsRefused = pipeline.counters.partialsRefused.load(ordering: .relaxed)
+        qos2Clients = pipeline.queue.clientCount
+        unloggedQoS2 = pipeline.counters.unloggedQoS2.load(ordering: .relaxed)
+        forgottenEarly = Int(queue.forgottenEarly)
+        let slow = pipeline.counters.droppedSlowConsumer.load(ordering: .relaxed)
         let broker = pipeline.counters.brokerCounters
-        droppedForSubscribers =
-            pipeline.counters.droppedSlowConsumer.load(ordering: .relaxed) + broker.droppedQueueFull
-            + broker.droppedTooLarge
+        self.broker = [
+            ("sessions", broker.sessions), ("retained", broker.retained),
+            ("retainedBytes", broker.retainedBytes), ("queued", broker.queued),
+            ("droppedTooSlow", slow), ("droppedQueueFull", broker.droppedQueueFull),
+            ("droppedTooLarge", broker.droppedTooLarge), ("droppedExpired", broker.droppedExpired),
+            ("retainedRefused", broker.retainedRefused), ("replaysRefused", broker.replaysRefused),
+            ("connectsRefused", broker.connectsRefused), ("protocolErrors", broker.protocolErrors),
+        ]
+        droppedForSubscribers = slow + broker.droppedQueueFull + broker.droppedTooLarge
     }
 
     var value: Value {
@@ -112,6 +129,10 @@ package struct HubStatus: Sendable {
             Column("stagedBytes", .bigint(Int64(stagedBytes))),
             Column("partialBytes", .bigint(Int64(partialBytes))),
             Column("partialsRefused", .bigint(Int64(partialsRefused))),
+            Column("qos2Clients", .bigint(Int64(qos2Clients))),
+            Column("unloggedQoS2", .bigint(Int64(unloggedQoS2))),
+            Column("forgottenEarly", .bigint(Int64(forgottenEarly))),
+            Column("broker", Self.value(of: broker.map { ($0.name, $0.count) })),
             Column("sinks", .array(sinks.map(Self.value(of:)))),
         ])
     }

@@ -202,6 +202,38 @@ import Testing
         #expect(queue.deviceCount == 3)
     }
 
+    @Test("all client identifiers together have a limit of bytes, and those that have a number keep it")
+    func clientNameBytes() throws {
+        var limits = smallLimits()
+        limits.clientNamesBytesMax = 100
+        let queue = try openQueue(MemoryFileStore(), limits)
+        #expect(queue.client(named: String(repeating: "a", count: 60)) == 1)
+        #expect(queue.client(named: String(repeating: "b", count: 60)) == nil)
+        #expect(queue.client(named: String(repeating: "c", count: 40)) == 2)
+        #expect(queue.client(named: "d") == nil)
+        #expect(queue.client(named: String(repeating: "a", count: 60)) == 1)
+        #expect(queue.clientCount == 2)
+        #expect(queue.device(named: "d") == 1, "devices have limits of their own")
+    }
+
+    @Test("a name that only quarantined messages claimed is no device that has records, nor after a restart")
+    func devicesWithRecords() throws {
+        let files = MemoryFileStore()
+        var queue = try openQueue(files)
+        try store(
+            [
+                Message(device: "a"), Message(device: "b"), Message(device: "b"),
+                Message(device: "c", reason: .notJSON),
+            ], in: queue)
+        #expect(queue.counters.devices == 2)
+        #expect(queue.deviceCount >= 2)
+        queue = try openQueue(files)
+        #expect(queue.counters.devices == 2)
+        try store([Message(device: "c"), Message(device: "a")], in: queue)
+        #expect(queue.counters.devices == 3)
+        #expect(try openQueue(files).counters.devices == 3)
+    }
+
     @Test("many names get dense numbers that survive a restart")
     func manyNames() throws {
         let files = MemoryFileStore()
@@ -211,6 +243,7 @@ import Testing
         try store([4, 6, 900].map { Message(device: "device-\($0)") }, in: queue)
         queue = try openQueue(files, smallLimits(segmentBytes: 1 << 20))
         #expect(queue.deviceCount == 3)
+        #expect(queue.deviceNumberEnd == 901)
         #expect(queue.device(named: "device-900") == 900)
         #expect(queue.device(named: "device-6") == 6)
         let fresh = try #require(queue.device(named: "fresh"))

@@ -2,17 +2,18 @@ import Foundation
 import Glibc
 import Testing
 
-/// A disk that is slow or fails at the test's word, for a hub that is started with `launcher`: a small library
+/// A disk that is slow or fails, and a clock that steps, at the test's word, for a hub that is started with `launcher`: a small library
 /// in front of libc (Scripts/disk_faults.c), compiled here.
 ///
 /// `@unchecked Sendable`: the words are shared with another process and only touched one whole word at a time.
 final class FaultyDisk: @unchecked Sendable {
     private enum Word: Int {
-        case syncError, syncMicroseconds, writeError, syncCalls, writeCalls, failedCalls
+        case syncError, syncMicroseconds, writeError, syncCalls, writeCalls, failedCalls, callsLeft,
+            clockSeconds
     }
 
     private static let compiler = "/usr/bin/cc"
-    private static let wordCount = 8
+    private static let wordCount = 9
     private let directory: TemporaryDirectory
     private let words: UnsafeMutablePointer<Int64>
     private let path: String
@@ -55,6 +56,11 @@ final class FaultyDisk: @unchecked Sendable {
     func failWrites(_ code: Int32) { words[Word.writeError.rawValue] = Int64(code) }
     /// How much longer every sync takes.
     func delaySyncs(milliseconds: Int) { words[Word.syncMicroseconds.rawValue] = Int64(milliseconds) * 1_000 }
+
+    /// SIGKILL at the n-th write, sync or rename from now, which is not made any more.
+    func kill(atCall number: Int) { words[Word.callsLeft.rawValue] = Int64(number) }
+    /// How far the program's wall clock is from the real one.
+    func moveClock(seconds: Int) { words[Word.clockSeconds.rawValue] = Int64(seconds) }
 
     /// Calls that came through here; 0 means the program does not go through libc and nothing is tested.
     var syncCalls: Int { Int(words[Word.syncCalls.rawValue]) }
