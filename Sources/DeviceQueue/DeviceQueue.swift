@@ -153,9 +153,6 @@ package final class DeviceQueue: @unchecked Sendable {
     /// Devices with a number; see `QueueCounters.devices` for those that have records.
     package var deviceCount: Int { deviceNames.count }
 
-    /// All numbers of devices are below it; a crash may have left some without a name.
-    package var deviceNumberEnd: UInt32 { deviceNames.numberEnd }
-
     /// Clients with a number: those that published telemetry at QoS 2.
     package var clientCount: Int { clientNames.count }
 
@@ -230,6 +227,17 @@ package final class DeviceQueue: @unchecked Sendable {
         }
         // Whatever a sync reports, even "no room": the kernel may have dropped the pages.
         do throws(FileError) { try file.synchronize() } catch { throw .file(error) }
+        try expectNamed(batch.segmentBase)
+    }
+
+    /// What was written to a file that somebody has removed meanwhile is durable for nobody. One look a commit.
+    private func expectNamed(_ base: UInt64) throws(QueueError) {
+        let path = catalog.directory + "/" + Segment.stem(base) + ".log"
+        guard !catalog.files.exists(path) else { return }
+        throw .file(
+            FileError(
+                kind: .missing, operation: "write", path: path, code: 2,
+                message: "the file was removed while the hub was running"))
     }
 
     private func checkWritable() throws(QueueError) {

@@ -243,7 +243,7 @@ import Testing
         try store([4, 6, 900].map { Message(device: "device-\($0)") }, in: queue)
         queue = try openQueue(files, smallLimits(segmentBytes: 1 << 20))
         #expect(queue.deviceCount == 3)
-        #expect(queue.deviceNumberEnd == 901)
+        #expect(queue.deviceNames.numberEnd == 901)
         #expect(queue.device(named: "device-900") == 900)
         #expect(queue.device(named: "device-6") == 6)
         let fresh = try #require(queue.device(named: "fresh"))

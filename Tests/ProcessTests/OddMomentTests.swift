@@ -85,6 +85,25 @@ struct OddMomentTests {
         #expect(verify.status == 0, "\(verify.transcript)")
     }
 
+    @Test("Nothing is acknowledged into a data directory that was removed")
+    func removedData() throws {
+        let hub = try HubProcess()
+        let socket = try RawSocket(port: hub.mqttPort)
+        socket.send(
+            MQTTPackets.connect("x") + MQTTPackets.publish("devices/x/telemetry", "{}", qos: 1, identifier: 1)
+        )
+        #expect(socket.receive(count: 8) == MQTTPackets.connackAccepted + MQTTPackets.puback(1))
+        try FileManager.default.removeItem(atPath: hub.data)
+        socket.send(MQTTPackets.publish("devices/x/telemetry", "{}", qos: 1, identifier: 2))
+        let isSeen = try poll(seconds: 10) { try hub.readiness().isReady ? nil : true }
+        #expect(isSeen == true, "still ready")
+        #expect(try hub.readiness().problems.contains("was removed"), "\(hub.text("/readyz"))")
+        #expect(hub.errorOutput.contains("was removed"), "\(hub.transcript)")
+        socket.send(MQTTPackets.pingreq)
+        #expect(socket.receive(count: 2) == [0xD0, 0], "a PINGRESP and no PUBACK")
+        #expect(try hub.stop() == 0)
+    }
+
     @Test("Names that only bad messages claimed do not hide the devices behind them")
     func listing() throws {
         let hub = try HubProcess()
