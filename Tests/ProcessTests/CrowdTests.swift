@@ -9,9 +9,9 @@ struct CrowdTests {
     private static let readings = 20
     private static let rounds = 4
     /// Bytes of RAM of an idle connection with its session.
-    private static let idleBytesMax = 24 << 10
+    private static let idleBytesMax = 8 << 10
     /// Bytes of RAM a connection, with its device, at the end of bursts of 20 readings of each.
-    private static let busyBytesMax = 64 << 10
+    private static let busyBytesMax = 24 << 10
     /// Seconds for 100,000 readings that come in one instant, until the last connection is answered.
     private static let secondsMax = 15.0
 
