@@ -58,9 +58,12 @@ extension BrokerLoop {
         }
     }
 
+    private static let acknowledgementPauseNanoseconds: UInt64 = 5_000_000
+
     private func join(
         _ filter: QueueFilter, _ member: String, from: String?, _ connection: Connection
     ) -> GroupJoin {
+        smallestQueueWindow = min(smallestQueueWindow, broker.deliveryWindow(of: connection.id))
         let place = ConnectionPlace(connection)
         let executor = executor
         return GroupJoin(
@@ -144,9 +147,14 @@ extension BrokerLoop {
         wantTurnEnd()
     }
 
-    /// The turn is over.
-    func submitQueueAcknowledgements() {
+    /// The turn is over, or (forced) some time has passed. While acknowledgements come fast they are handed over
+    /// many at once: each hop wakes the groups' thread.
+    func submitQueueAcknowledgements(isForced: Bool = false) {
         guard !queueAcknowledgements.isEmpty else { return }
+        let now = clock.monotonicNanoseconds()
+        let isBurst = now < lastQueueAcknowledgement + Self.acknowledgementPauseNanoseconds
+        guard isForced || !isBurst || queueAcknowledgements.count >= smallestQueueWindow / 8 else { return }
+        lastQueueAcknowledgement = now
         let due = queueAcknowledgements
         queueAcknowledgements.removeAll(keepingCapacity: true)
         groups?.acknowledge(due)
@@ -161,7 +169,7 @@ extension BrokerLoop {
     /// The connection ends: what it did not acknowledge goes to the other members.
     func leaveQueues(_ connection: Connection) {
         guard !connection.memberships.isEmpty else { return }
-        submitQueueAcknowledgements()
+        submitQueueAcknowledgements(isForced: true)
         for (group, session) in connection.memberships.sorted(by: { $0.key < $1.key }) {
             groups?.leave(group, member: connection.memberName, session: session)
         }

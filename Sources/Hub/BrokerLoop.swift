@@ -56,8 +56,11 @@ package final class BrokerLoop: @unchecked Sendable {
     var outstandingBatches = 0
     /// Consumer groups, for subscriptions to queues; set before the first connection, nil where there are none.
     var groups: GroupService?
-    /// Records that clients acknowledged in this turn.
+    /// Records that clients acknowledged and the groups do not know of yet; when some were last handed over; and
+    /// the smallest window that a member has had.
     var queueAcknowledgements: [(member: String, ticket: QueueTicket)] = []
+    var lastQueueAcknowledgement: UInt64 = 0
+    var smallestQueueWindow = Int.max
 
     /// - Parameters:
     ///   - storage: gets the batches; each comes back through `complete`, in order.
@@ -362,6 +365,7 @@ package final class BrokerLoop: @unchecked Sendable {
         }
         broker.advance(now: now, actions: &actions)
         perform()
+        submitQueueAcknowledgements(isForced: true)
         flushAll()
         counters.brokerSnapshot(broker.counters)
         noteGauges()
