@@ -53,7 +53,7 @@ extension DeviceQueue {
     }
 
     /// Fills in what the frames of records and quarantined messages do not say.
-    func addTallies(to records: inout [TelemetryRecord]) {
+    package func addTallies(to records: inout [TelemetryRecord]) {
         lock.withLock { _ in
             for index in records.indices {
                 let offset = records[index].offset.bytes

@@ -19,6 +19,7 @@ extension BrokerLoop {
             forward(batch)
             // Not all of a long stall at once: answers and messages leave batch by batch.
             flushAll()
+            batch.whenDurable?(batch.staging)
             batch.reset()
             if batch.staging.byteCapacity == limits.stagingBatchBytes, spares.count < limits.spareBatches {
                 spares.append(batch)

@@ -116,6 +116,18 @@ extension BrokerLoop {
         storage.submit(batch)
     }
 
+    /// Hands over a batch that was filled elsewhere, without a connection to answer.
+    ///
+    /// - Returns: false when the hub is stopping: the batch is not stored.
+    func submit(filled batch: IngestBatch) -> Bool {
+        guard !isStopping else { return false }
+        batch.routeGeneration = routes.generation
+        outstandingBatches += 1
+        stagedBytes += batch.staging.byteCount
+        storage.submit(batch)
+        return true
+    }
+
     /// A will on a telemetry topic is telemetry; nobody waits for its answer.
     func publishWill(_ message: Message) {
         var topic = message.topic

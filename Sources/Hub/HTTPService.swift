@@ -28,7 +28,7 @@ struct HTTPService: Sendable {
         api.get("devices") { request, _ in try devices(request) }
         api.get("devices/{id}") { request, context in try device(request, context) }
         api.get("devices/{id}/records") { request, context in try await records(request, context) }
-        api.get("quarantine") { request, _ in try await quarantine(request) }
+        addQuarantine(to: api)
         api.get("queries") { _, _ in Self.json(.array([queryStatus()])) }
         api.get("queries/{name}/results") { request, context in try await results(request, context) }
         GroupRoutes(service: pipeline.groups, identity: pipeline.queue.identity, clock: clock).add(to: api)
@@ -97,7 +97,7 @@ struct HTTPService: Sendable {
         guard let summary = pipeline.queue.deviceSummary(DeviceID(id)) else {
             throw HTTPError(.notFound, message: "no device \"\(id)\" has sent anything")
         }
-        return Self.json(HubStatus.value(of: summary))
+        return Self.json(HubStatus.value(of: summary, pipeline.queue.tallies(device: summary.id)))
     }
 
     private func records(_ request: Request, _ context: BasicRequestContext) async throws -> Response {
@@ -111,13 +111,6 @@ struct HTTPService: Sendable {
             try pipeline.queue.records(device: id, from: from, limit: limit)
         }
         return Self.lines(found.map { RecordJSON.bytes($0) })
-    }
-
-    private func quarantine(_ request: Request) async throws -> Response {
-        let from = UInt64(max(try Self.integer(request, "from") ?? 1, 1))
-        let limit = min(max(try Self.integer(request, "limit") ?? 100, 1), 10_000)
-        return Self.lines(
-            try await Self.page(from, limit) { try pipeline.queue.quarantined(from: $0, limit: $1) })
     }
 
     /// Rows of complete windows, oldest first; a reader goes on with `since=` the last `windowEnd` it got.
@@ -146,41 +139,14 @@ struct HTTPService: Sendable {
         return String(decoding: encoded.withUnsafeBytes(PropertyBag.decode), as: UTF8.self)
     }
 
-    /// Up to `limit` records as JSON objects, fewer when they are large: an answer holds about 16 MiB. A reader goes
-    /// on behind the last sequence it got until it gets nothing.
-    private static func page(
-        _ from: UInt64, _ limit: Int,
-        _ read: @escaping @Sendable (_ from: UInt64, _ limit: Int) throws -> [TelemetryRecord]
-    ) async throws -> [[UInt8]] {
-        try await blocking {
-            var objects: [[UInt8]] = []
-            var bytes = 0
-            var next = from
-            // A first small step tells how large these records are.
-            var step = 4
-            while objects.count < limit, bytes < 16 << 20 {
-                let records = try read(next, min(step, limit - objects.count))
-                guard let last = records.last else { break }
-                for record in records {
-                    let object = RecordJSON.bytes(record)
-                    bytes += object.count
-                    objects.append(object)
-                }
-                next = last.sequence + 1
-                step = max(1, min(4_096, ((16 << 20) - bytes) / (bytes / objects.count + 1)))
-            }
-            return objects
-        }
-    }
-
     /// Disk reads stay off the cooperative pool.
-    private static func blocking<Result: Sendable>(
+    static func blocking<Result: Sendable>(
         _ body: @escaping @Sendable () throws -> Result
     ) async throws -> Result {
         try await NIOThreadPool.singleton.runIfActive(body)
     }
 
-    private static func integer(_ request: Request, _ name: String) throws -> Int? {
+    static func integer(_ request: Request, _ name: String) throws -> Int? {
         guard let text = request.uri.queryParameters[name[...]] else { return nil }
         guard let value = Int(text), value >= 0 else {
             throw HTTPError(.badRequest, message: "\(name)=\(text) is not a whole number")
@@ -198,7 +164,7 @@ struct HTTPService: Sendable {
     }
 
     /// A JSON array of ready-made objects.
-    private static func lines(_ objects: [[UInt8]]) -> Response {
+    static func lines(_ objects: [[UInt8]]) -> Response {
         var bytes: [UInt8] = [0x5B]
         for (index, object) in objects.enumerated() {
             if index > 0 { bytes.append(contentsOf: [0x2C, 0x0A]) }

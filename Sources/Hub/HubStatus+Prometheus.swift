@@ -18,7 +18,16 @@ extension HubStatus {
         metric("headend_ingest_rejected_total", "counter", "Publishes refused, by reason.", reasons(rejected))
         metric(
             "headend_queue_quarantined_total", "counter", "Publishes set aside, by reason.",
+            reasons(setAside))
+        metric(
+            "headend_queue_quarantine_waiting", "gauge", "Messages that wait in the quarantine, by reason.",
             reasons(quarantined))
+        metric(
+            "headend_queue_replayed_total", "counter",
+            "Quarantined messages that a replay settled, by outcome.",
+            [
+                ("{outcome=\"stored\"}", replayedStored), ("{outcome=\"duplicate\"}", replayedDuplicate),
+            ])
         metric("headend_queue_commits_total", "counter", "Group commits synced to disk.", [("", commits)])
         metric(
             "headend_queue_durable_bytes", "gauge", "Length of the durable log.", [("", Int(durableBytes))])

@@ -12,7 +12,13 @@ package struct HubStatus: Sendable {
     package var stored: Int
     package var duplicate: Int
     package var rejected: [(reason: String, count: Int)]
+    /// Messages that wait in the quarantine, by the reason they wait for now.
     package var quarantined: [(reason: String, count: Int)]
+    /// Messages ever set aside, by the reason they were set aside for.
+    package var setAside: [(reason: String, count: Int)]
+    /// Quarantined messages that a replay stored, or found to be stored: no longer in `quarantined`.
+    package var replayedStored: Int
+    package var replayedDuplicate: Int
     package var devices: Int
     package var connections: Int
     package var uptimeSeconds: Int
@@ -50,10 +56,10 @@ package struct HubStatus: Sendable {
     init(_ pipeline: Pipeline, uptimeSeconds: Int) {
         let queue = pipeline.queue.counters
         rejected = pipeline.counters.rejections
-        quarantined = QuarantineReason.allCases.compactMap { reason in
-            let count = Int(queue.quarantined(reason))
-            return count == 0 ? nil : (reason.description, count)
-        }
+        quarantined = Self.byReason(queue.quarantinedByReason)
+        setAside = Self.byReason(queue.setAsideByReason)
+        replayedStored = Int(queue.replayedStored)
+        replayedDuplicate = Int(queue.replayedDuplicates)
         stored = Int(queue.stored)
         duplicate = Int(queue.duplicates)
         received =
@@ -102,6 +108,13 @@ package struct HubStatus: Sendable {
         droppedForSubscribers = slow + broker.droppedQueueFull + broker.droppedTooLarge
     }
 
+    private static func byReason(_ counts: [UInt64]) -> [(reason: String, count: Int)] {
+        QuarantineReason.allCases.compactMap { reason in
+            let count = Int(counts[Int(reason.rawValue)])
+            return count == 0 ? nil : (reason.description, count)
+        }
+    }
+
     var value: Value {
         .record([
             Column("received", .bigint(Int64(received))),
@@ -109,6 +122,12 @@ package struct HubStatus: Sendable {
             Column("duplicate", .bigint(Int64(duplicate))),
             Column("rejected", Self.value(of: rejected)),
             Column("quarantined", Self.value(of: quarantined)),
+            Column(
+                "replayed",
+                .record([
+                    Column("stored", .bigint(Int64(replayedStored))),
+                    Column("duplicate", .bigint(Int64(replayedDuplicate))),
+                ])),
             Column("devices", .bigint(Int64(devices))),
             Column("connections", .bigint(Int64(connections))),
             Column("uptimeSeconds", .bigint(Int64(uptimeSeconds))),
@@ -162,6 +181,19 @@ package struct HubStatus: Sendable {
             Column("openWindows", .bigint(Int64(counters.openWindows))),
             Column("errors", .bigint(Int64(counters.errors))),
         ])
+    }
+
+    /// A device with its part of the identity `received = records + duplicate + quarantined`.
+    static func value(of device: DeviceSummary, _ tallies: (duplicates: UInt64, quarantined: UInt64)) -> Value
+    {
+        guard case .record(let columns) = value(of: device) else { return value(of: device) }
+        let received = device.lastSequence + tallies.duplicates + tallies.quarantined
+        return .record(
+            columns + [
+                Column("received", .bigint(Int64(received))),
+                Column("duplicate", .bigint(Int64(tallies.duplicates))),
+                Column("quarantined", .bigint(Int64(tallies.quarantined))),
+            ])
     }
 
     static func value(of device: DeviceSummary) -> Value {

@@ -36,6 +36,9 @@ package final class IngestBatch: @unchecked Sendable {
     private(set) var hasRetained = false
     /// The table whose numbers the entries' routes are.
     var routeGeneration: UInt32 = 0
+    /// Called once, on the event loop, when the batch is durable and its outcomes are final; for who stages without
+    /// a connection.
+    var whenDurable: (@Sendable (StagingBuffer) -> Void)?
 
     init(byteCapacity: Int) {
         staging = StagingBuffer(byteCapacity: byteCapacity)
@@ -72,5 +75,6 @@ package final class IngestBatch: @unchecked Sendable {
         staging.reset()
         entryCount = 0
         hasRetained = false
+        whenDurable = nil
     }
 }

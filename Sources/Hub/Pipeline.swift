@@ -16,7 +16,7 @@ final class Pipeline: Sendable {
     let storage: StorageThread
     let minute: QueryService
     let groups: GroupService
-    private let loop: BrokerLoop
+    let loop: BrokerLoop
     private let thread: EventThread
     private let segments: SegmentThread
     private let compression: CompressionThread

@@ -2,9 +2,13 @@ package import Telemetry
 
 /// A stored record as one JSON object: `queue read --json` and the HTTP interface speak it.
 package enum RecordJSON {
-    /// `{"device","sequence","messageId","arrivalTime","eventTime","topic","payload"}`; a payload that is not
-    /// JSON stands as `payloadBase64`; a quarantined record has its `reason`.
-    package static func bytes(_ record: TelemetryRecord) -> [UInt8] {
+    /// `{"device","sequence","messageId","arrivalTime","eventTime","topic","duplicateCount","payload"}`; a payload
+    /// that is not JSON stands as `payloadBase64`; a quarantined record has its `reason`, one that a replay settled
+    /// `"replayed":true`; a record that a replay stored has `replayedFrom`, its sequence in the quarantine.
+    package static func bytes(_ record: TelemetryRecord) -> [UInt8] { bytes(record, kept: nil) }
+
+    /// - Parameter kept: of a conflict: the record with the same id that was kept; stands as `kept`.
+    package static func bytes(_ record: TelemetryRecord, kept: TelemetryRecord?) -> [UInt8] {
         var bytes: [UInt8] = []
         var columns = [
             Column("device", .text(record.device.text)),
@@ -17,6 +21,12 @@ package enum RecordJSON {
         if let reason = record.quarantineReason {
             columns.append(Column("reason", .text(reason.description)))
         }
+        if record.isSettled { columns.append(Column("replayed", .boolean(true))) }
+        if record.replayedFrom > 0 {
+            columns.append(Column("replayedFrom", .bigint(Int64(record.replayedFrom))))
+        }
+        columns.append(
+            Column("duplicateCount", record.duplicateCount.map { .bigint(Int64(clamping: $0)) } ?? .null))
         Column.appendJSON(columns, to: &bytes)
         bytes.removeLast()
         let isJSON = record.payload.withUnsafeBytes { JSONFieldScanner.forEachTopLevelField($0) { _, _ in } }
@@ -30,6 +40,10 @@ package enum RecordJSON {
             appendBase64(record.payload, to: &bytes)
             bytes.append(0x22)
         }
+        if let kept {
+            bytes.append(contentsOf: #","kept":"#.utf8)
+            bytes.append(contentsOf: Self.bytes(kept))
+        }
         bytes.append(0x7D)
         return bytes
     }
@@ -39,7 +53,7 @@ package enum RecordJSON {
     /// - Returns: nil when it is no such object.
     package static func parse(_ json: [UInt8]) -> TelemetryRecord? {
         var texts: [String: String] = [:]
-        var sequence: UInt64?
+        var numbers: [String: UInt64] = [:]
         var payload: [UInt8] = []
         let isJSON = json.withUnsafeBytes { bytes in
             JSONFieldScanner.forEachTopLevelField(bytes) { name, value in
@@ -52,12 +66,12 @@ package enum RecordJSON {
                 case .text(let raw, let hasEscapes):
                     texts[key] = String(
                         decoding: hasEscapes ? JSONString.decode(raw) : Array(raw), as: UTF8.self)
-                case .bigint(let number) where key == "sequence": sequence = UInt64(clamping: number)
+                case .bigint(let number): numbers[key] = UInt64(clamping: number)
                 default: break
                 }
             }
         }
-        guard isJSON, let device = texts["device"], let sequence,
+        guard isJSON, let device = texts["device"], let sequence = numbers["sequence"],
             let arrival = texts["arrivalTime"].flatMap(EventTime.parse),
             let event = texts["eventTime"].flatMap(EventTime.parse)
         else { return nil }
@@ -65,7 +79,8 @@ package enum RecordJSON {
             device: DeviceID(device), sequence: sequence, messageID: texts["messageId"], arrivalTime: arrival,
             eventTime: event, topic: texts["topic"] ?? "", properties: [], payload: payload,
             quarantineReason: QuarantineReason.allCases.first { $0.description == texts["reason"] },
-            offset: QueueOffset(0))
+            offset: QueueOffset(0), duplicateCount: numbers["duplicateCount"],
+            replayedFrom: numbers["replayedFrom"] ?? 0)
     }
 
     private static func payloadBytes(of value: JSONScalar) -> [UInt8] {

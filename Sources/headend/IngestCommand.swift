@@ -99,10 +99,14 @@ extension IngestProbe {
             "rule    \(rule.topic)  (\(rule.name))",
             "device  \(device.map { "\($0)  from \(rule.device.text)" } ?? "none that is allowed")",
         ]
-        let id = messageID.map { "\($0)  from \(messageIDPlace?.description ?? "")" }
+        let id =
+            messageID.map { "\($0)  from \(messageIDPlace?.description ?? "")" }
+            ?? (reason == .badMessageID
+                ? "none that is usable: text or a whole number, 128 bytes at most" : nil)
         lines.append("id      \(id ?? "none: stored as often as it is sent")")
         let time = eventTime.map { "\($0)  from \(eventTimePlace?.description ?? "")" }
-        lines.append("time    \(time ?? "arrival")")
+        let noTime = eventTimePlace.map { "none in \($0): ISO 8601 or an epoch number" }
+        lines.append("time    \(time ?? noTime ?? "arrival")")
         lines.append("result  \(reason.map { "quarantined: \($0)" } ?? "stored")")
         return lines.joined(separator: "\n")
     }

@@ -56,7 +56,7 @@ struct Headend: AsyncParsableCommand {
         subcommands: [
             RunCommand.self, ServeCommand.self, SimulateCommand.self, LoadCommand.self, SubscribeCommand.self,
             VerifyCommand.self, TortureCommand.self,
-            QueueCommand.self, GroupCommand.self, ConsumeCommand.self, IngestCommand.self,
-            DeviceCommand.self, QueryCommand.self,
+            QueueCommand.self, QuarantineCommand.self, GroupCommand.self, ConsumeCommand.self,
+            IngestCommand.self, DeviceCommand.self, QueryCommand.self,
         ])
 }

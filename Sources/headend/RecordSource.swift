@@ -40,7 +40,10 @@ protocol RecordSource {
     func devices(after: String, limit: Int) async throws -> [DeviceLine]
     /// Records of a device as JSON objects, ascending from a sequence.
     func records(device: String, from: UInt64, limit: Int) async throws -> [[UInt8]]
+    /// Everything that was ever set aside.
     func quarantined(from: UInt64, limit: Int) async throws -> [[UInt8]]
+    /// What waits in the quarantine.
+    func quarantined(_ page: QuarantinePage) async throws -> [[UInt8]]
     func close()
 }
 
@@ -112,6 +115,14 @@ final class StoppedHub: RecordSource {
         }
     }
 
+    func quarantined(_ page: QuarantinePage) throws -> [[UInt8]] {
+        do {
+            return try page.objects(queue)
+        } catch {
+            throw Failure.environment(error)
+        }
+    }
+
     func close() {
         directory.close()
     }
@@ -134,7 +145,18 @@ struct RunningHub: RecordSource {
     }
 
     func quarantined(from: UInt64, limit: Int) async throws -> [[UInt8]] {
-        Self.objects(try await get("api/v1/quarantine", [("from", String(from)), ("limit", String(limit))]))
+        Self.objects(
+            try await get(
+                "api/v1/quarantine", [("state", "all"), ("from", String(from)), ("limit", String(limit))]))
+    }
+
+    func quarantined(_ page: QuarantinePage) async throws -> [[UInt8]] {
+        var query = [
+            ("from", String(page.from)), ("limit", String(page.limit)), ("kept", String(page.withKept)),
+        ]
+        if let reason = page.reason { query.append(("reason", reason.description)) }
+        if let device = page.device { query.append(("device", device)) }
+        return Self.objects(try await get("api/v1/quarantine", query))
     }
 
     func close() {}
@@ -152,6 +174,14 @@ struct RunningHub: RecordSource {
     }
 
     func get(_ path: String, _ query: [(String, String)] = []) async throws -> Data {
+        try await send("GET", path, query)
+    }
+
+    func post(_ path: String, _ query: [(String, String)] = []) async throws -> Data {
+        try await send("POST", path, query)
+    }
+
+    private func send(_ method: String, _ path: String, _ query: [(String, String)]) async throws -> Data {
         guard
             var parts = URLComponents(url: base.appendingPathComponent(path), resolvingAgainstBaseURL: false)
         else {
@@ -162,8 +192,9 @@ struct RunningHub: RecordSource {
         let data: Data
         let response: URLResponse
         do {
-            (data, response) = try await URLSession.shared.data(
-                for: URLRequest(url: url, timeoutInterval: 30))
+            var request = URLRequest(url: url, timeoutInterval: 30)
+            request.httpMethod = method
+            (data, response) = try await URLSession.shared.data(for: request)
         } catch {
             throw Failure(
                 status: .environment, message: "no hub answers at \(base): \(error.localizedDescription)")

@@ -24,26 +24,29 @@ enum DeviceName {
 
     /// The queue's number for the name that a rule gives a message.
     ///
-    /// - Parameter client: the publisher's client identifier, for rules that speak of it; nil when it is not known
-    ///   (a replay): then `claimed` is taken.
+    /// - Parameters:
+    ///   - client: the publisher's client identifier, for rules that speak of it; nil when it is not known (a
+    ///     replay): then `claimed` is taken.
+    ///   - isTrial: no device is registered; a new one has the number `UInt32.max`.
     static func number(
         _ table: IngestTable, rule: Int, _ input: IngestInput, client: String?, claimed: UInt32 = 0,
-        in queue: DeviceQueue
+        isTrial: Bool = false, in queue: DeviceQueue
     ) -> Number {
         if client == nil, claimed != 0, case .parts(_, usesClient: true) = table.plans[rule].device {
             return .known(claimed)
         }
         return withName(table, rule: rule, input, client: client) { name in
-            number(of: name, registration: table.registration, in: queue)
+            number(of: name, registration: table.registration, isTrial: isTrial, in: queue)
         }
     }
 
     /// - Parameter name: nil or empty: the message names no device.
-    static func number(
-        of name: UnsafeRawBufferPointer?, registration: Registration, in queue: DeviceQueue
+    private static func number(
+        of name: UnsafeRawBufferPointer?, registration: Registration, isTrial: Bool, in queue: DeviceQueue
     ) -> Number {
         guard let name, isAllowed(name) else { return .refused(.badDevice) }
         switch registration {
+        case .open where isTrial: return .known(queue.existingDevice(named: name) ?? .max)
         case .open: return queue.device(named: name).map { .known($0) } ?? .limit
         case .closed: return queue.existingDevice(named: name).map { .known($0) } ?? .refused(.unregistered)
         }
