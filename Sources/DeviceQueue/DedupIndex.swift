@@ -103,6 +103,42 @@ struct DedupIndex: ~Copyable {
         sink &+= sum
     }
 
+    /// As `touch`, for ids that are inserted without a look-up.
+    @inline(__always)
+    mutating func touchForInsertion(_ hashes: UnsafeMutablePointer<UInt64>, _ hashCount: Int) {
+        var sum: UInt64 = 0
+        let table = current.table
+        for index in 0..<hashCount {
+            let home = table.home(hashes[index])
+            sum &+= table.hashes[home] &+ table.places[home].position
+        }
+        sink &+= sum
+    }
+
+    /// Ids that the tables hold near the memory limit: all of the largest size, and room for a next one.
+    var capacity: Int {
+        let tables = byteCountMax / DedupTable.byteCount(slotBits: slotBitsMax)
+        return max(1, tables - 1) * ((1 << slotBitsMax) / 4 * 3)
+    }
+
+    /// Takes a table that has room for so many ids, or the largest, while nothing is remembered yet: then a
+    /// restart does not grow it step by step.
+    mutating func prepare(for idCount: Int) {
+        var bits = current.table.slotBits
+        while bits < slotBitsMax, (1 << bits) / 4 * 3 <= idCount { bits += 1 }
+        guard current.table.count == 0, growing == nil, bits > current.table.slotBits,
+            byteCount + DedupTable.byteCount(slotBits: bits) <= byteCountMax,
+            let table = DedupTable(slotBits: bits)
+        else { return }
+        byteCount += table.byteCount - current.table.byteCount
+        current.table.free()
+        current.table = table
+        refreshProbes()
+    }
+
+    /// Counts ids that were left out because of the memory limit.
+    mutating func note(shortened count: UInt64) { shortenedIDs += count }
+
     /// The next log position that may hold the id, or 0: no more.
     @inline(__always)
     func next(_ cursor: inout Cursor) -> UInt64 {
@@ -164,7 +200,8 @@ struct DedupIndex: ~Copyable {
                 release(source)
             }
         } else if let source = draining.last {
-            let end = min(drainAt + 8, source.slotCount)
+            // The more tables wait the larger the piece: a slow hub inserts little between two slices.
+            let end = min(drainAt + (8 << min(draining.count, 14)), source.slotCount)
             for slot in drainAt..<end where source.hashes[slot] != 0 {
                 let place = source.places[slot]
                 let last = UInt32(truncatingIfNeeded: devices.lastSequence(place.device))
@@ -227,7 +264,10 @@ struct DedupIndex: ~Copyable {
             )
             growing = nil
         }
+        // After a quiet slice a small table: its carrying over takes a step for every few slots, and slices of
+        // a slow hub would otherwise pile up faster than they are emptied.
         var bits = current.table.slotBits
+        while bits > 10, current.table.count < (1 << bits) / 16 { bits -= 1 }
         older.insert(current, at: 0)
         var table = takeTable(slotBits: bits)
         while table == nil, bits > 6 {

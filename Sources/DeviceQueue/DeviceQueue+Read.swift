@@ -11,7 +11,7 @@ extension DeviceQueue {
     /// The records of one device in order.
     ///
     /// - Parameters:
-    ///   - from: the first sequence wanted; 0 and 1 mean the beginning.
+    ///   - from: the first sequence wanted; one that was removed means the first that is there.
     ///   - limit: at most so many records.
     /// - Returns: empty for a device that is not known.
     /// - Throws: `.corrupt` with the place, `.file`.
@@ -91,7 +91,7 @@ extension DeviceQueue {
     /// it.
     private func walk(_ number: UInt32, from: UInt64, limit: Int) throws(QueueError) -> [TelemetryRecord] {
         let head = durableHead(number)
-        let first = max(from, 1)
+        let first = max(from, firstSequence(number))
         guard limit > 0, head.sequence >= first else { return [] }
         let (sum, overflow) = first.addingReportingOverflow(UInt64(limit) - 1)
         let last = overflow ? head.sequence : min(sum, head.sequence)
@@ -100,9 +100,14 @@ extension DeviceQueue {
         var records: [TelemetryRecord] = []
         records.reserveCapacity(Int(min(last - first + 1, 65_536)))
         var fetcher = FrameFetcher(catalog: catalog)
-        let oldest = catalog.segments.first?.base ?? 0
+        let oldest = catalog.firstOffset ?? 0
         while offset != 0, offset >= oldest {
-            let frame = try fetcher.frame(at: offset)
+            let frame: UnsafeRawPointer
+            do throws(QueueError) { frame = try fetcher.frame(at: offset) } catch {
+                // The chain ends where retention has come by now.
+                if case .removed = error { break }
+                throw error
+            }
             guard frame.sequence >= first else { break }
             if frame.sequence <= last {
                 records.append(copy(LogFrame(base: frame, offset: QueueOffset(offset))))

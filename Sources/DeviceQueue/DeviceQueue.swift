@@ -32,8 +32,10 @@ package final class DeviceQueue: @unchecked Sendable {
     private var writeFile: (any StoredFile)?
     private var writeBase: UInt64 = 0
     let progress: LogProgress
-    /// Every segment before this offset was seen with its sidecar.
-    private let sidecarsBefore = Mutex<UInt64>(0)
+    /// nil when nothing may be written.
+    let upkeep: LogUpkeep?
+    /// What retention had removed when the log was opened.
+    private let removals: LogUpkeep.Shown
 
     /// Opens a shard's log, making it when there is none.
     ///
@@ -61,16 +63,21 @@ package final class DeviceQueue: @unchecked Sendable {
             }
             try Recovery.settleCompression(in: directory, files: files)
         }
-        let (segments, first) = try Recovery.segments(in: directory, files: files)
+        var opening = try LogStateStore.open(directory, files: files)
+        let first = opening.first
         let logID = first?.logID ?? LogFormat.mixed(UInt64(bitPattern: nowTicks) ^ LogFormat.mixed(seed))
         let key = first?.hashKey ?? LogFormat.mixed(logID ^ LogFormat.mixed(~seed))
         let catalog = SegmentCatalog(
-            directory: directory, files: files, limits: limits, logID: logID, hashKey: key, segments: segments
-        )
-        return try DeviceQueue(catalog: catalog, mode: mode, nowTicks: nowTicks)
+            directory: directory, files: files, limits: limits, logID: logID, hashKey: key,
+            segments: opening.segments, mayWrite: mode == .readWrite)
+        for notice in opening.notices { catalog.note(notice) }
+        if mode == .readWrite { LogStateStore.removeStale(opening.segments, directory, files: files) }
+        return try DeviceQueue(catalog: catalog, mode: mode, opening: &opening, nowTicks: nowTicks)
     }
 
-    private init(catalog: SegmentCatalog, mode: Mode, nowTicks: Int64) throws(QueueError) {
+    private init(
+        catalog: SegmentCatalog, mode: Mode, opening: inout LogStateStore.Opening, nowTicks: Int64
+    ) throws(QueueError) {
         self.catalog = catalog
         self.mode = mode
         let limits = catalog.limits
@@ -81,10 +88,14 @@ package final class DeviceQueue: @unchecked Sendable {
             totalBytesMax: limits.clientNamesBytesMax)
         guard
             var appender = LogAppender(
-                catalog: catalog, deviceNames: deviceNames, clientNames: clientNames, nowTicks: nowTicks)
+                catalog: catalog, deviceNames: deviceNames, clientNames: clientNames,
+                keepsIDs: mode == .readWrite, nowTicks: nowTicks)
         else { throw .invalidLimits("no memory for dedupSlots; make it smaller") }
+        var state = try Recovery.restore(&appender, &opening)
+        let writtenBoundary = state.boundary
+        removals = LogUpkeep.Shown(state)
         var end: UInt64 = 0
-        if let tail = try Recovery.replay(&appender) {
+        if let tail = try Recovery.replay(&appender, &state) {
             var position = tail.position
             if mode == .readWrite {
                 let file = try Recovery.attempt { () throws(FileError) in
@@ -107,6 +118,12 @@ package final class DeviceQueue: @unchecked Sendable {
         }
         appender.counters.devices = appender.devices.countWithRecords()
         progress = LogProgress(durableEnd: end)
+        upkeep =
+            mode == .readOnly
+            ? nil
+            : LogUpkeep(
+                catalog: catalog, deviceNames: deviceNames, clientNames: clientNames, state: state,
+                goodNames: opening.goodNames, writtenBoundary: writtenBoundary, leftovers: opening.leftovers)
         self.appender = appender
     }
 
@@ -163,20 +180,14 @@ package final class DeviceQueue: @unchecked Sendable {
     /// only.
     ///
     /// - Parameter arrivalTicks: the wall clock; made non-decreasing here.
-    /// - Throws: `.poisoned`, `.pendingFull` (nothing was appended), or what a read-back of a suspected
-    ///   duplicate met: then the queue is poisoned.
+    /// - Throws: `.poisoned`, `.pendingFull` (nothing was appended).
     package func append(_ staging: StagingBuffer, arrivalTicks: Int64) throws(QueueError) {
         try checkWritable()
         try lock.withLock { (_) throws(QueueError) in
             guard appender.pendingBytes + staging.byteCount <= appender.limits.pendingBytesMax else {
                 throw .pendingFull(pendingBytes: appender.pendingBytes)
             }
-            do throws(QueueError) {
-                try appender.append(staging, arrivalTicks: arrivalTicks)
-            } catch {
-                failureCause = error.description
-                throw error
-            }
+            appender.append(staging, arrivalTicks: arrivalTicks)
         }
     }
 
@@ -245,18 +256,14 @@ package final class DeviceQueue: @unchecked Sendable {
         if let cause = failureCause { throw .poisoned(cause: cause) }
     }
 
-    /// Work that the storage thread should not do: makes the next segment ready and writes missing sidecars
-    /// of sealed segments. For a helper thread, about once a second and after each new segment; blocks.
+    /// Work that the storage thread should not do: makes the next segment ready, writes the sidecars of sealed
+    /// segments, and now and then the state that makes the next start fast. For a helper thread, about once a
+    /// second and after each new segment; blocks.
+    ///
+    /// - Throws: `.full`, `.file`: nothing is lost, a later call does what is missing.
     package func prepareNextSegment() throws(QueueError) {
-        guard mode == .readWrite, failure == nil else { return }
-        try catalog.prepareNext()
-        let sealed = catalog.segments.dropLast()
-        let done = sidecarsBefore.withLock { $0 }
-        for segment in sealed where segment.base >= done && !catalog.files.exists(segment.indexPath) {
-            _ = try catalog.index(segment, mayWrite: true)
-        }
-        try catalog.dropOldCaches()
-        if let last = sealed.last { sidecarsBefore.withLock { $0 = max($0, last.end) } }
+        guard failure == nil else { return }
+        try upkeep?.run()
     }
 
     /// Compresses one sealed segment, the oldest that is due, see `QueueLimits.plainBytes`. For one thread of its
@@ -270,6 +277,9 @@ package final class DeviceQueue: @unchecked Sendable {
         guard mode == .readWrite, failure == nil else { return false }
         return try catalog.compressNext(shouldStop: shouldStop)
     }
+
+    /// What retention has removed.
+    var shownRemovals: LogUpkeep.Shown { upkeep?.shown.withLock { $0 } ?? removals }
 
     // State.
 

@@ -16,12 +16,10 @@ struct FrameFetcher: ~Copyable {
 
     /// The frame that begins at an offset, checked.
     ///
-    /// - Throws: `.corrupt` when there is none, `.offsetOutOfRange`, `.file`.
+    /// - Throws: `.corrupt` when there is none, `.removed`, `.offsetOutOfRange`, `.file`.
     mutating func frame(at offset: UInt64) throws(QueueError) -> UnsafeRawPointer {
         guard let segment = catalog.segment(containing: offset), offset & 7 == 0 else {
-            let segments = catalog.segments
-            throw .offsetOutOfRange(
-                offset: offset, first: segments.first?.base ?? 0, end: segments.last?.end ?? 0)
+            throw catalog.outside(offset)
         }
         let file = try catalog.file(segment)
         let position = Int(offset - segment.base)

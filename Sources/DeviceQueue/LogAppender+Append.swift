@@ -8,7 +8,7 @@ extension LogAppender {
     ///
     /// Two passes a group of frames: the first hashes ids and loads all the cache lines that the second will
     /// need, so that their misses overlap.
-    mutating func append(_ staging: StagingBuffer, arrivalTicks: Int64) throws(QueueError) {
+    mutating func append(_ staging: StagingBuffer, arrivalTicks: Int64) {
         let arrival = max(lastArrivalTicks, arrivalTicks)
         lastArrivalTicks = arrival
         dedup.advance(to: arrival)
@@ -36,7 +36,7 @@ extension LogAppender {
             for index in 0..<count {
                 let frame = base + at
                 at += UnsafeRawPointer(frame).frameBytes
-                try append(frame, hash: hashes[index], arrival: arrival)
+                append(frame, hash: hashes[index], arrival: arrival)
             }
         }
         if !repetitions.isEmpty { writeRepetitions() }
@@ -54,9 +54,7 @@ extension LogAppender {
     }
 
     @inline(__always)
-    private mutating func append(
-        _ frame: UnsafeMutableRawPointer, hash: UInt64, arrival: Int64
-    ) throws(QueueError) {
+    private mutating func append(_ frame: UnsafeMutableRawPointer, hash: UInt64, arrival: Int64) {
         let kind = UnsafeRawPointer(frame).kindByte
         guard kind == FrameKind.record.rawValue || kind == FrameKind.quarantined.rawValue else {
             return appendControl(frame)
@@ -72,7 +70,7 @@ extension LogAppender {
             var cursor = DedupIndex.Cursor(hash)
             let position = dedup.next(&cursor)
             if position != 0 {
-                switch try judge(frame, first: position, &cursor) {
+                switch judge(frame, first: position, &cursor) {
                 case .duplicate:
                     if isReplay {
                         settleAsDuplicate(frame, of: repeatedOffset)
@@ -204,46 +202,4 @@ extension LogAppender {
         finish(frame, FrameLayout.tickBytes)
     }
 
-    /// Lets the stored frames decide on a suspected duplicate.
-    ///
-    /// - Returns: `.duplicate`, `.conflict`, or `.stored`: the id is new after all.
-    @inline(never)
-    private mutating func judge(
-        _ frame: UnsafeMutableRawPointer, first: UInt64, _ cursor: inout DedupIndex.Cursor
-    ) throws(QueueError) -> AppendOutcome {
-        let staged = UnsafeRawPointer(frame)
-        let isRecord = staged.kindByte == FrameKind.record.rawValue
-        let isReplay = isRecord && staged.flagByte & FrameFlags.replayed != 0
-        let device = isRecord ? staged.device : staged.claimedDevice
-        var verdict = AppendOutcome.stored
-        var position = first
-        while position != 0 {
-            let stored: UnsafeRawPointer
-            if let near = recent.pointer(at: position) {
-                stored = near
-            } else {
-                stored = try readBack.frame(at: position)
-            }
-            let storedIsRecord = stored.kindByte == FrameKind.record.rawValue
-            let owner = storedIsRecord ? stored.device : stored.claimedDevice
-            if isReplay, !storedIsRecord {
-                // What waits in the quarantine, the message itself for one, does not answer for a replay.
-            } else if owner == device, stored.messageIDBuffer.equals(staged.messageIDBuffer) {
-                // A quarantined frame answers for a record only when it is that record, set aside as a
-                // conflict.
-                let sameQueue = storedIsRecord == isRecord
-                if sameQueue || (isRecord && stored.reasonByte == QuarantineReason.conflict.rawValue),
-                    stored.payloadBuffer.equals(staged.payloadBuffer)
-                {
-                    repeatedOffset = position
-                    return .duplicate
-                }
-                if storedIsRecord, isRecord { verdict = .conflict }
-            } else {
-                counters.falseSuspicions += 1
-            }
-            position = dedup.next(&cursor)
-        }
-        return verdict
-    }
 }

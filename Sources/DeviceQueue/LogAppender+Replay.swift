@@ -41,11 +41,7 @@ extension LogAppender {
             number == 0 || deviceNames.restore(frame.nameBuffer, number: number)
         else { return "device \(number) is defined twice, or is over the limit of devices" }
         let state = devices.state(number)
-        if state.pointee.lastOffset == 0 {
-            // Its earlier records are in segments that are gone.
-            state.pointee.lastSequence = frame.sequence
-            state.pointee.lastOffset = frame.previous
-        } else if state.pointee.lastSequence != frame.sequence || state.pointee.lastOffset != frame.previous {
+        if state.pointee.lastSequence != frame.sequence || state.pointee.lastOffset != frame.previous {
             return "device \(number) comes to sequence \(state.pointee.lastSequence) before its definition "
                 + "with \(frame.sequence): readings between them are missing"
         }
@@ -83,6 +79,7 @@ extension LogAppender {
         let hash = Self.hash(frame, key: catalog.hashKey)
         if hash != 0 {
             counters.withMessageID += 1
+            guard keepsIDs else { return nil }
             hashes[group.places.count] = hash
             group.places.append(
                 DedupPlace(
@@ -103,10 +100,44 @@ extension LogAppender {
         return nil
     }
 
+    /// Puts ids of sealed or removed segments into the dedup tables.
+    ///
+    /// - Parameters:
+    ///   - horizonStart: older ids count only when they are among the last of their device.
+    ///   - state: tells which those are.
+    mutating func restore(_ ids: borrowing IDFile, horizonStart: Int64, _ state: borrowing LogState) {
+        let minimum = UInt32(limits.dedupMinimum)
+        withUnsafeTemporaryAllocation(of: DedupPlace.self, capacity: Self.groupFrames) { places in
+            var index = 0
+            for run in 0..<ids.runCount {
+                let (ticks, end) = ids.run(run)
+                dedup.advance(to: ticks)
+                while index < end {
+                    var count = 0
+                    while index < end, count < Self.groupFrames {
+                        let place = ids.places[index]
+                        if place.device < devices.numberLimit,
+                            ticks >= horizonStart || state.isRecent(place, minimum: minimum)
+                        {
+                            hashes[count] = ids.hashes[index]
+                            places[count] = place
+                            count += 1
+                        }
+                        index += 1
+                    }
+                    dedup.touchForInsertion(hashes, count)
+                    for at in 0..<count {
+                        dedup.insert(hashes[at], places[at], ticks: ticks, devices: devices)
+                    }
+                }
+            }
+        }
+    }
+
     /// Puts the waiting ids into the dedup tables.
     mutating func flush(_ group: inout ReplayGroup) {
         guard !group.places.isEmpty else { return }
-        dedup.touch(hashes, group.places.count)
+        dedup.touchForInsertion(hashes, group.places.count)
         for index in 0..<group.places.count {
             dedup.insert(hashes[index], group.places[index], ticks: group.ticks, devices: devices)
         }

@@ -52,10 +52,16 @@ struct LogAppender: ~Copyable {
     /// Reads suspected duplicates back from disk.
     var readBack: FrameFetcher
     private var sink: UInt64 = 0
+    /// Whether message ids are remembered: not where nothing is written.
+    let keepsIDs: Bool
 
     /// - Returns: nil when the system has no memory.
-    init?(catalog: SegmentCatalog, deviceNames: NameTable, clientNames: NameTable, nowTicks: Int64) {
+    init?(
+        catalog: SegmentCatalog, deviceNames: NameTable, clientNames: NameTable, keepsIDs: Bool,
+        nowTicks: Int64
+    ) {
         limits = catalog.limits
+        self.keepsIDs = keepsIDs
         self.catalog = catalog
         self.deviceNames = deviceNames
         self.clientNames = clientNames

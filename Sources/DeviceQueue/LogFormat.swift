@@ -16,6 +16,12 @@ enum LogFormat {
     /// `HEADENDI`
     static let indexMagic: UInt64 = 0x4944_4E45_4441_4548
     static let indexVersion: UInt32 = 1
+    /// `HEADENDD`
+    static let idsMagic: UInt64 = 0x4444_4E45_4441_4548
+    static let idsVersion: UInt32 = 1
+    /// `HEADENDS`
+    static let stateMagic: UInt64 = 0x5344_4E45_4441_4548
+    static let stateVersion: UInt32 = 1
 
     /// The seed of the checksums of one segment.
     static func salt(logID: UInt64, base: UInt64) -> UInt32 {

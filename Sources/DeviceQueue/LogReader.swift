@@ -20,7 +20,8 @@ package final class LogReader {
     ///
     /// - Parameter body: gets each frame; its bytes are valid during the call only.
     /// - Returns: false when there is nothing new (then `body` was not called): ask again after a commit.
-    /// - Throws: `.corrupt` with the place, `.offsetOutOfRange`, `.file`.
+    /// - Throws: `.corrupt` with the place, `.removed` when retention overtook this reader, `.offsetOutOfRange`,
+    ///   `.file`.
     package func next(_ body: (LogFrame) -> Void) throws(QueueError) -> Bool {
         let end = progress.durableEnd
         while position.bytes < end {
@@ -82,7 +83,9 @@ package final class LogReader {
         guard let segment = catalog.segment(containing: wanted), wanted & 7 == 0,
             position.bytes == 0 || wanted == position.bytes
         else {
-            throw .offsetOutOfRange(offset: position.bytes, first: segments.first?.base ?? 0, end: end)
+            let first = segments.first?.base ?? 0
+            if position.bytes < first { throw .removed(offset: position.bytes, first: first) }
+            throw .offsetOutOfRange(offset: position.bytes, first: first, end: end)
         }
         let start = max(Int(wanted - segment.base), LogFormat.segmentHeaderBytes)
         scanner = SegmentScanner(

@@ -36,7 +36,8 @@ struct LogTallies: Equatable {
     private var repeated: [UInt64: UInt32] = [:]
     /// Counts of frames before this offset were forgotten to stay within `repeatedMax`.
     private(set) var forgottenBefore: UInt64 = 0
-    private let repeatedMax: Int
+    /// Records and quarantined messages that `repeated` may hold; at least 4.
+    var repeatedMax: Int
 
     /// Replayed messages that were stored, and that were found to be stored.
     private(set) var replayedStored: UInt64 = 0

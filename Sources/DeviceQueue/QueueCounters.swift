@@ -23,6 +23,9 @@ package struct QueueCounters: Sendable, Equatable {
     package var withMessageID: UInt64 = 0
     /// Look-ups whose hash agreed with another id's record: costs time only.
     package var falseSuspicions: UInt64 = 0
+    /// Messages taken for duplicates by the hash of their id alone, because the stored record does not read
+    /// back. Anything but 0 deserves a warning: the disk is damaged.
+    package var decidedByHash: UInt64 = 0
     /// Commits made durable since the log was opened, and their bytes.
     package var commits: UInt64 = 0
     package var committedBytes: UInt64 = 0

@@ -27,6 +27,9 @@ package enum QueueError: Error, Sendable, Equatable, CustomStringConvertible {
     /// Nothing begins at this offset: it is past the end, or before the first segment. (Caller.)
     case offsetOutOfRange(offset: UInt64, first: UInt64, end: UInt64)
 
+    /// Retention removed what began at this offset; the log begins at `first` now. (Caller.)
+    case removed(offset: UInt64, first: UInt64)
+
     package var description: String {
         switch self {
         case .full(let error):
@@ -49,6 +52,8 @@ package enum QueueError: Error, Sendable, Equatable, CustomStringConvertible {
         case .readOnly(let path): "\(path): opened for reading only"
         case .offsetOutOfRange(let offset, let first, let end):
             "queue offset \(offset) is not in the log, which has \(first) to \(end)"
+        case .removed(let offset, let first):
+            "what stood at queue offset \(offset) was removed by retention; the log begins at \(first) now"
         }
     }
 }

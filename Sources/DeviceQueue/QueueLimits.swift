@@ -38,6 +38,11 @@ package struct QueueLimits: Sendable {
     /// Records whose repetitions are counted one by one, about 40 bytes each. 2^20: 40 MB at worst; beyond it the
     /// counts of the oldest are forgotten, totals stay exact.
     package var repeatedRecords = 1 << 20
+    /// Bytes of the log between two states for a fast restart, at least, and eight times the size of a state when
+    /// that is more. 256 MiB: a million readings, read in half a second at a restart.
+    package var snapshotBytes = 256 << 20
+    /// What is removed from the front of the log. Nothing.
+    package var retention = RetentionPolicy()
     /// Segment files held open for reading. 64: far below the usual 1,024 descriptors.
     package var openSegments = 64
     /// Bytes of the newest segments that the system may keep in its page cache. 512 MiB: seconds of the fastest

@@ -16,13 +16,12 @@ enum Recovery {
         var tornEnd: Int
     }
 
-    /// The segments of a directory in order, and the header of the first.
+    /// The segments among the names of a directory in order, and the header of the first.
     static func segments(
-        in directory: String, files: any FileStore
+        in directory: String, names: [String], files: any FileStore
     ) throws(QueueError) -> (segments: [Segment], first: SegmentHeader?) {
         var segments: [Segment] = []
         var first: SegmentHeader?
-        let names = try attempt { () throws(FileError) in try files.list(directory) }
         for (place, name) in names.enumerated() where name.hasSuffix(".log") || name.hasSuffix(".logz") {
             // The plain file wins: it stands just before the compressed one.
             let isCompressed = name.hasSuffix("z")
@@ -36,14 +35,6 @@ enum Recovery {
                 throw .corrupt(
                     path: path, offset: 16,
                     explanation: "the file's name and its base offset \(header.base) differ; rename it back")
-            }
-            if let last = segments.last, last.end != header.base {
-                throw .corrupt(
-                    path: last.path, offset: last.byteCount,
-                    explanation:
-                        "the next segment should begin at \(last.end), but \(name) follows: restore the "
-                        + "missing file from a backup, or move \(name) and all later ones away to go on"
-                )
             }
             if let first, first.logID != header.logID {
                 throw .corrupt(
@@ -64,6 +55,18 @@ enum Recovery {
         }
     }
 
+    /// - Throws: `.corrupt` when a segment between two others is missing.
+    static func checkContiguous(_ segments: [Segment]) throws(QueueError) {
+        for (last, next) in zip(segments, segments.dropFirst()) where last.end != next.base {
+            let name = Segment.stem(next.base) + ".log"
+            throw .corrupt(
+                path: last.path, offset: last.byteCount,
+                explanation:
+                    "the next segment should begin at \(last.end), but \(name) follows: restore the "
+                    + "missing file from a backup, or move \(name) and all later ones away to go on")
+        }
+    }
+
     static func headerBytes(_ path: String, files: any FileStore) throws(QueueError) -> [UInt8] {
         var file = try attempt { () throws(FileError) in try files.open(path, writable: false) }
         defer { file.close() }
@@ -77,20 +80,28 @@ enum Recovery {
         return Array(buffer[..<got])
     }
 
-    /// Reads the whole log into the appender.
+    /// Reads the log from a state's boundary to its end into the appender, and takes the state along to the
+    /// beginning of the last segment.
     ///
     /// - Returns: nil when there is no segment.
-    static func replay(_ appender: inout LogAppender) throws(QueueError) -> Tail? {
+    static func replay(_ appender: inout LogAppender, _ state: inout LogState) throws(QueueError) -> Tail? {
         let segments = appender.catalog.segments
         var tail: Tail?
-        for (index, segment) in segments.enumerated() {
-            tail = try replay(segment, isLast: index == segments.count - 1, into: &appender)
+        for (index, segment) in segments.enumerated() where segment.base >= state.boundary {
+            let isLast = index == segments.count - 1
+            if isLast { state.take(from: appender, boundary: segment.base) }
+            var covered = LogState.Covered(base: segment.base, byteCount: segment.byteCount)
+            let before = appender.counters
+            tail = try replay(segment, isLast: isLast, into: &appender, &covered)
+            covered.records = appender.counters.received - before.received
+            covered.ids = appender.counters.withMessageID - before.withMessageID
+            if !isLast { state.segments.append(covered) }
         }
         return tail
     }
 
     private static func replay(
-        _ segment: Segment, isLast: Bool, into appender: inout LogAppender
+        _ segment: Segment, isLast: Bool, into appender: inout LogAppender, _ covered: inout LogState.Covered
     ) throws(QueueError) -> Tail {
         let file = try appender.catalog.file(segment)
         appender.replay(segment: segment)
@@ -109,12 +120,15 @@ enum Recovery {
                 appender.lastCommitNumber = frame.sequence
                 batchEnd = position + FrameLayout.commitBytes + Int(truncatingIfNeeded: frame.previous)
                 commitPosition = position
+                covered.noteCommit(frame, position: position)
             } else if position >= batchEnd {
                 // A whole frame that no commit announces: what is left of a batch whose commit frame is torn.
                 stopsAt = position
                 break
             } else if let contradiction = appender.replay(frame, offset: scanner.frameOffset, group: &group) {
                 throw damaged(segment, position, contradiction)
+            } else if frame.isRecordLike || frame.kindByte == FrameKind.tick.rawValue {
+                covered.note(frame.arrivalTicks)
             }
         }
         appender.flush(&group)
@@ -140,8 +154,7 @@ enum Recovery {
         _ appender: borrowing LogAppender
     ) throws(QueueError) {
         let last = appender.lastCommitNumber
-        let isFirst = last == 0 && position == LogFormat.segmentHeaderBytes && segment.base != 0
-        guard frame.sequence == last + 1 || isFirst else {
+        guard frame.sequence == last + 1 else {
             throw damaged(
                 segment, position,
                 "commit \(frame.sequence) follows commit \(last): what is between them is missing")

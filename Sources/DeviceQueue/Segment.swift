@@ -25,8 +25,9 @@ struct Segment: Sendable, Equatable {
     var path: String { isCompressed ? compressedPath : plainPath }
     var compressedPath: String { plainPath + "z" }
     var indexPath: String { String(plainPath.dropLast(3)) + "index" }
+    var idsPath: String { String(plainPath.dropLast(3)) + "ids" }
     /// Every file that a segment may have; removing them in this order leaves a whole segment or none.
-    var paths: [String] { [indexPath, compressedPath, plainPath] }
+    var paths: [String] { [idsPath, indexPath, compressedPath, plainPath] }
 
     /// The base offset in 20 decimal digits, so that names sort like offsets.
     static func stem(_ base: UInt64) -> String {

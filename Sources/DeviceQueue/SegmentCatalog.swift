@@ -23,24 +23,72 @@ final class SegmentCatalog: Sendable {
     let hashKey: UInt64
     /// Blocks of compressed segments.
     let blocks: BlockCache
+    /// What is left of the ids of segments that were removed.
+    let marks: RemovedMarks
+    let mayWrite: Bool
     private let state: Mutex<Files>
+    /// What an operator should know, until somebody takes it.
+    private let notices = Mutex<[String]>([])
+    private static let noticesMax = 100
     /// Held while a segment file is made; holds the base of the one that is ready.
     private let prepared = Mutex<UInt64?>(nil)
 
     init(
         directory: String, files: any FileStore, limits: QueueLimits, logID: UInt64, hashKey: UInt64,
-        segments: [Segment]
+        segments: [Segment], mayWrite: Bool = false
     ) {
         self.directory = directory
         self.files = files
         self.limits = limits
         self.logID = logID
         self.hashKey = hashKey
+        self.mayWrite = mayWrite
         blocks = BlockCache(byteCountMax: limits.blockCacheBytes)
+        marks = RemovedMarks(directory: directory, files: files)
         state = Mutex(Files(segments: segments))
     }
 
     var segments: [Segment] { state.withLock { $0.segments } }
+
+    /// Where the log begins, nil when there is no segment.
+    var firstOffset: UInt64? { state.withLock { $0.segments.first?.base } }
+
+    /// Forgets the segments before an offset; their files are the caller's. Readers that have one open go on.
+    func forget(before offset: UInt64) {
+        state.withLock { files in
+            files.segments.removeAll { $0.base < offset }
+            files.open.removeAll { $0.base < offset }
+            files.indexes.removeAll { $0.base < offset }
+        }
+    }
+
+    /// The error for an offset that no segment contains.
+    func outside(_ offset: UInt64) -> QueueError {
+        let segments = segments
+        let first = segments.first?.base ?? 0
+        if offset < first { return .removed(offset: offset, first: first) }
+        return .offsetOutOfRange(offset: offset, first: first, end: segments.last?.end ?? 0)
+    }
+
+    /// Keeps a line for the operator; when there are too many, the newest is dropped.
+    func note(_ notice: String) {
+        notices.withLock { if $0.count < Self.noticesMax { $0.append(notice) } }
+    }
+
+    /// The lines since the last call.
+    func takeNotices() -> [String] {
+        notices.withLock { lines in
+            defer { lines = [] }
+            return lines
+        }
+    }
+
+    /// Replaces a file as one step, durable when this returns.
+    func replace(_ path: String, with bytes: UnsafeRawBufferPointer) throws(QueueError) {
+        do throws(FileError) { try files.replace(path, with: bytes) } catch {
+            throw error.kind == .full ? .full(error) : .file(error)
+        }
+    }
 
     /// The segment that an offset lies in, nil when it is before the first or behind the last.
     func segment(containing offset: UInt64) -> Segment? {
@@ -65,7 +113,14 @@ final class SegmentCatalog: Sendable {
             return entry.file
         }
         if let known { return known }
-        let file = try Self.open(segment, files: files, blocks: blocks)
+        let file: any StoredFile
+        do throws(QueueError) { file = try Self.open(segment, files: files, blocks: blocks) } catch {
+            // It may have been removed since the caller found it.
+            if let first = firstOffset, segment.base < first {
+                throw .removed(offset: segment.base, first: first)
+            }
+            throw error
+        }
         state.withLock { files in
             // What was compressed meanwhile is opened again by the next reader; this one has the plain file.
             guard files.segments.contains(where: { $0 == segment }) else { return }

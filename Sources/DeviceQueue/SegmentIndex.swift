@@ -55,14 +55,15 @@ struct SegmentIndex: Sendable, Equatable {
                         lastOffset: scanner.frameOffset))
             }
         }
-        guard scanner.stop != .bad else {
-            throw .corrupt(
-                path: segment.path, offset: UInt64(scanner.position),
-                explanation:
-                    "not a frame; restore the file from a backup, or start the hub to see what is left")
-        }
+        guard scanner.stop != .bad else { throw damaged(segment, scanner.position) }
         entries.sort { $0.device < $1.device }
         return SegmentIndex(base: segment.base, logID: segment.logID, entries: entries)
+    }
+
+    static func damaged(_ segment: Segment, _ position: Int) -> QueueError {
+        .corrupt(
+            path: segment.path, offset: UInt64(position),
+            explanation: "not a frame; restore the file from a backup, or start the hub to see what is left")
     }
 
     func encoded() -> [UInt8] {

@@ -28,6 +28,11 @@ struct UnreleasedIdentifiers {
         if Int(client) < byClient.count { byClient[Int(client)] = [] }
     }
 
+    /// The clients that hold any, ascending.
+    var clients: [UInt32] {
+        byClient.indices.filter { !byClient[$0].isEmpty }.map { UInt32($0) }
+    }
+
     func identifiers(client: UInt32) -> [UInt16] {
         Int(client) < byClient.count ? byClient[Int(client)] : []
     }

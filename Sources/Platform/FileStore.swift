@@ -85,17 +85,30 @@ extension FileStore {
         try replace(path, withPieces: [bytes])
     }
 
+    /// As `replace(_:with:)` for bytes in memory.
+    package func replace(_ path: String, with bytes: UnsafeRawBufferPointer) throws(FileError) {
+        try replace(path) { (file) throws(FileError) in try file.write(bytes, at: 0) }
+    }
+
     /// As `replace(_:with:)`, with the contents in pieces that need not be copied together.
     package func replace(_ path: String, withPieces pieces: [[UInt8]]) throws(FileError) {
-        let temporary = path + ".tmp"
-        let file = try open(temporary, writable: true)
-        do throws(FileError) {
-            try file.truncate(to: 0)
+        try replace(path) { (file) throws(FileError) in
             var at: UInt64 = 0
             for piece in pieces {
                 try file.write(piece, at: at)
                 at += UInt64(piece.count)
             }
+        }
+    }
+
+    private func replace(
+        _ path: String, contents write: (any StoredFile) throws(FileError) -> Void
+    ) throws(FileError) {
+        let temporary = path + ".tmp"
+        let file = try open(temporary, writable: true)
+        do throws(FileError) {
+            try file.truncate(to: 0)
+            try write(file)
             try file.synchronize()
         } catch {
             file.close()

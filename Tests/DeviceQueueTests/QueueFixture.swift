@@ -21,6 +21,7 @@ func smallLimits(segmentBytes: Int = 2_048) -> QueueLimits {
     limits.dedupSlots = 64
     limits.dedupBytesMax = 1 << 20
     limits.pendingBytesMax = 1 << 20
+    limits.snapshotBytes = segmentBytes * 2
     return limits
 }
 
