@@ -25,8 +25,11 @@ package enum GroupFileError: Error, Sendable, Equatable, CustomStringConvertible
 /// sync of a file that keeps its length; when it is full, a new one takes its place as one step. Format:
 /// `ConsumerGroups.docc/GroupFileFormat.md`.
 ///
-/// What a crash leaves: the state of the last `save` that returned, or that of one under way. One thread at a time.
-package final class GroupFile {
+/// What a crash leaves: the state of the last `save` that returned, or that of one under way.
+///
+/// `@unchecked Sendable`: handed from thread to thread by its owner, who uses `path` and `definition` (constants)
+/// anywhere and the rest on one thread at a time.
+package final class GroupFile: @unchecked Sendable {
     package let path: String
     package let definition: GroupDefinition
     private let files: any FileStore

@@ -64,7 +64,7 @@ struct GroupRoutes: Sendable {
     }
 
     private func delete(_ name: String) async throws -> Response {
-        try await service.perform { worker in try worker.delete(name) }
+        let _: Void = try await service.request { worker, reply in worker.delete(name, reply: reply) }
         return Response(status: .noContent)
     }
 
@@ -231,7 +231,7 @@ extension GroupService {
         }
         if isThere { return false }
         let place = try await place(definition.start, definition.devices)
-        return try await perform { worker in try worker.create(definition, at: place) }
+        return try await request { worker, reply in worker.create(definition, at: place, reply: reply) }
     }
 
     /// Moves a group.

@@ -34,43 +34,44 @@ final class GroupRunner {
         var reply: GroupReply<GroupFetched>
     }
 
-    /// An MQTT client; it gets records without asking.
-    private struct Subscriber {
-        var join: GroupJoin
-        var session: UInt64
-    }
-
-    private(set) var core: ConsumerGroup
-    let file: GroupFile
+    var core: ConsumerGroup
+    private let file: GroupFile
+    private let saver: GroupSaver
+    /// Comes back to the groups' thread.
+    private let later: GroupWorker.Later
     private let queue: DeviceQueue
-    private let limits: GroupLimits
+    let limits: GroupLimits
     private let retention: any GroupRetention
-    private var reader: LogReader?
+    var reader: LogReader?
     /// Whether a device is the group's, by number: 0 not known yet, 1 no, 2 yes.
     private var matching: [UInt8] = []
     private var waiting: [Waiting] = []
-    private var subscribers: [Subscriber] = []
+    var subscribers: [Subscriber] = []
     /// The subscriber that was served first in the last turn, so that all have their turn.
-    private var firstServed = 0
+    var firstServed = 0
     /// Commits that are done and wait for the file.
     private var unsaved: [GroupReply<Void>] = []
     private var savedRevision: UInt64
     private var savedCursor: QueueOffset
     /// When something that nobody waits for was first left unsaved; monotonic nanoseconds.
     private var unsavedSince: UInt64?
+    private var isSaving = false
     /// Not before then is saving tried again.
     private var retryAt: UInt64 = 0
     private(set) var savingFailure: String?
     /// Why MQTT clients get nothing, when that is so.
-    private(set) var readingFailure: String?
+    var readingFailure: String?
     /// Blocks of the log that this turn may still read.
-    private var blocksLeft = 0
+    var blocksLeft = 0
 
     init(
         file: GroupFile, state: GroupState, queue: DeviceQueue, limits: GroupLimits,
-        retention: any GroupRetention, firstSession: UInt64
+        retention: any GroupRetention, saver: GroupSaver, firstSession: UInt64,
+        later: @escaping GroupWorker.Later
     ) {
         self.file = file
+        self.saver = saver
+        self.later = later
         self.queue = queue
         self.limits = limits
         self.retention = retention
@@ -116,87 +117,6 @@ final class GroupRunner {
         if core.nextDeadline == nil { reader = nil }
     }
 
-    // MARK: MQTT clients
-
-    /// A client becomes a member, or begins again. It lives until it leaves: its connection is watched elsewhere.
-    ///
-    /// - Returns: its session.
-    func join(_ join: GroupJoin) throws(GroupError) -> UInt64 {
-        subscribers.removeAll { $0.join.member == join.member }
-        core.leave(member: join.member)
-        let session = try core.enter(member: join.member)
-        subscribers.append(Subscriber(join: join, session: session))
-        return session
-    }
-
-    func leave(member: String, session: UInt64) {
-        guard subscribers.contains(where: { $0.join.member == member && $0.session == session }) else {
-            return
-        }
-        subscribers.removeAll { $0.join.member == member }
-        core.leave(member: member)
-        if core.nextDeadline == nil { reader = nil }
-    }
-
-    func acknowledge(member: String, _ token: CommitToken, nowTicks: Int64) throws {
-        try core.acknowledge(member: member, token, nowTicks: nowTicks)
-    }
-
-    /// Not for every single record that was acknowledged: each hop to the broker's loop carries some.
-    private func hasRoom(_ subscriber: Subscriber) -> Bool {
-        let room = subscriber.join.window - core.inFlight(of: subscriber.join.member)
-        return room > 0 && room >= subscriber.join.window / 8
-    }
-
-    /// Sends what the clients have room for.
-    private func push(now: UInt64) {
-        guard !subscribers.isEmpty else { return }
-        firstServed = (firstServed + 1) % subscribers.count
-        for step in subscribers.indices {
-            let index = (firstServed + step) % subscribers.count
-            do {
-                try push(to: index, now: now)
-            } catch {
-                // A damaged record: it stays where it is, the lag shows it, and status says why.
-                readingFailure = String(describing: error)
-                return
-            }
-        }
-        readingFailure = nil
-    }
-
-    private func push(to index: Int, now: UInt64) throws {
-        while true {
-            let subscriber = subscribers[index]
-            let room = subscriber.join.window - core.inFlight(of: subscriber.join.member)
-            guard hasRoom(subscriber), blocksLeft > 0 else { return }
-            let delivery: Delivery
-            do throws(GroupError) {
-                delivery = try core.fetch(
-                    member: subscriber.join.member, session: subscriber.session,
-                    recordsMax: min(room, Self.pushRecords), bytesMax: limits.fetchBytes, lease: .max - now,
-                    now: now)
-            } catch {
-                if case .memberFull = error { return }
-                throw error
-            }
-            if delivery.records.isEmpty {
-                guard try readOn() else { return }
-                continue
-            }
-            let before = delivery.session
-            guard let fetched = try contents(delivery, subscriber.join.member) else {
-                subscribers[index].session = core.session(of: subscriber.join.member) ?? before
-                subscriber.join.void()
-                continue
-            }
-            let messages = zip(fetched.records, delivery.records).map {
-                $0.message($1, group: definition.name)
-            }
-            subscriber.join.deliver(messages)
-        }
-    }
-
     func seek(to place: GroupPlace, reply: @escaping GroupReply<Void>) {
         interrupt(GroupError.interrupted(group: definition.name, cause: "was moved"))
         core.seek(to: place.offset, recordsBefore: place.recordsBefore)
@@ -210,10 +130,19 @@ final class GroupRunner {
     }
 
     /// The group goes; whoever waits is told.
-    func remove() throws {
+    func remove(reply: @escaping GroupReply<Void>) {
         interrupt(GroupError.interrupted(group: definition.name, cause: "was deleted"))
-        try file.remove()
+        for subscriber in subscribers { subscriber.join.void() }
         retention.releaseHold(name: holdName)
+        // Behind a save that is under way.
+        saver.submit { [file, unsaved] in
+            let result = Result { () throws(GroupFileError) in try file.remove() }
+            reply(result.mapError { GroupError.storage($0.description) })
+            for waiting in unsaved {
+                waiting(.failure(GroupError.interrupted(group: file.definition.name, cause: "was deleted")))
+            }
+        }
+        unsaved = []
     }
 
     /// Answers what waits for records.
@@ -268,14 +197,16 @@ final class GroupRunner {
     }
 
     /// - Returns: nil when retention has removed some of them meanwhile.
-    private func contents(_ delivery: Delivery, _ member: String) throws -> GroupFetched? {
+    func contents(_ delivery: Delivery, _ member: String) throws -> GroupFetched? {
         do throws(QueueError) {
             return GroupFetched(
                 delivery: delivery, records: try queue.records(at: delivery.records.map(\.offset)))
         } catch {
             // Nobody gets them; they are handed out again to whoever asks next.
             try core.giveBack(member: member)
-            guard case .offsetOutOfRange = error else { throw failed(error) }
+            guard case .offsetOutOfRange = error, core.cursor < queue.earliestOffset else {
+                throw failed(error)
+            }
             try fallBack()
             return nil
         }
@@ -338,39 +269,57 @@ final class GroupRunner {
         return matching[index] == 2
     }
 
-    /// Saves what is committed, if somebody waits for it or it has waited long enough, and answers.
-    func saveIfDue(now: UInt64, nowTicks: Int64, isForced: Bool = false) {
+    /// Has what is committed saved, if somebody waits for it or it has waited long enough. What comes while the disk
+    /// works waits for the next turn, and shares the next sync.
+    ///
+    /// - Parameter isForced: at the end, also behind a save that is under way.
+    func saveIfDue(now: UInt64, isForced: Bool = false) {
         let isDirty =
             core.revision != savedRevision
             || core.cursor.bytes - min(core.cursor.bytes, savedCursor.bytes) > limits.unsavedBytes
-        guard isDirty else { return }
+        guard isDirty, !isSaving || isForced else { return }
         let since = unsavedSince ?? now
         unsavedSince = since
         let isDue = !unsaved.isEmpty || now >= since + Self.patienceNanoseconds
         guard isForced || (isDue && now >= retryAt) else { return }
+        isSaving = true
+        unsavedSince = nil
         let state = core.state
         let revision = core.revision
-        do throws(GroupFileError) {
-            try file.save(state)
-        } catch {
-            savingFailure = error.description
-            retryAt = now + Self.retryNanoseconds
-            answerUnsaved(.failure(GroupError.storage(error.description)))
-            return
-        }
-        savingFailure = nil
-        savedRevision = revision
-        savedCursor = state.cursor
-        unsavedSince = nil
-        hold()
-        answerUnsaved(.success(()))
-    }
-
-    private func answerUnsaved(_ result: Result<Void, any Error>) {
         let replies = unsaved
         unsaved = []
-        for reply in replies { reply(result) }
+        saver.submit { [file, later] in
+            let result = Result { () throws(GroupFileError) in try file.save(state) }
+                .mapError { GroupError.storage($0.description) }
+            for reply in replies { reply(result.mapError { $0 }) }
+            _ = later { worker in worker.saved(file, result, revision: revision, cursor: state.cursor) }
+        }
     }
+
+    /// Whether the file is this group's: another of the same name may have come since.
+    func owns(_ other: GroupFile) -> Bool { other === file }
+
+    func saved(_ result: Result<Void, GroupError>, revision: UInt64, cursor: QueueOffset, now: UInt64) {
+        isSaving = false
+        switch result {
+        case .success:
+            savingFailure = nil
+            savedRevision = revision
+            savedCursor = cursor
+            hold()
+            guard core.revision == savedRevision else { return }
+            // Repeated while the disk worked: nothing is left to save for them.
+            let replies = unsaved
+            unsaved = []
+            for reply in replies { reply(.success(())) }
+        case .failure(let error):
+            savingFailure = error.description
+            retryAt = now + Self.retryNanoseconds
+        }
+    }
+
+    /// At the end.
+    func close() { saver.submit { [file] in file.close() } }
 
     /// Members that were silent for too long go.
     func expire(now: UInt64) {
@@ -419,6 +368,4 @@ final class GroupRunner {
     private static let retryNanoseconds: UInt64 = 1_000_000_000
     /// 16 MiB with the default block: some 10 ms, after which others have their turn.
     private static let blocksPerTurn = 16
-    /// Records of one hop to the broker's loop.
-    private static let pushRecords = 256
 }

@@ -22,9 +22,10 @@ final class GroupService: Sendable {
     let queue: DeviceQueue
     let limits: GroupLimits
     private let clock: any HubClock
-    private let mailbox = Monitor(Mailbox())
+    private let mailbox: Monitor<Mailbox>
     private let thread = Mutex<NamedThread?>(nil)
     private let worker: GroupWorker
+    private let saver = GroupSaver()
 
     /// Reads the groups that there are.
     ///
@@ -40,14 +41,18 @@ final class GroupService: Sendable {
         self.queue = queue
         self.limits = limits
         self.clock = clock
+        let mailbox = Monitor(Mailbox())
+        self.mailbox = mailbox
         // Here and not on the thread: retention hears of the groups before it removes anything.
         worker = try GroupWorker(
             queue: queue, directory: directory, files: files, clock: clock, limits: limits,
-            retention: retention, log: log)
+            retention: retention, saver: saver, log: log,
+            later: { command in Self.submit(command, to: mailbox) })
     }
 
     /// Starts the thread. Once.
     func start() {
+        saver.start()
         let started = NamedThread("headend-groups") { [self] in run() }
         thread.withLock { $0 = started }
     }
@@ -70,13 +75,17 @@ final class GroupService: Sendable {
     func stop() {
         mailbox.update { $0.isStopping = true }
         thread.withLock { $0 }?.join()
+        saver.stop()
     }
 
     /// Does something on the thread of the groups.
     ///
     /// - Returns: false when that has ended.
     @discardableResult
-    func submit(_ command: @escaping Command) -> Bool {
+    func submit(_ command: @escaping Command) -> Bool { Self.submit(command, to: mailbox) }
+
+    @discardableResult
+    private static func submit(_ command: @escaping Command, to mailbox: Monitor<Mailbox>) -> Bool {
         mailbox.update { mailbox in
             if !mailbox.hasEnded { mailbox.commands.append(command) }
             return !mailbox.hasEnded

@@ -7,6 +7,9 @@ import Telemetry
 ///
 /// `@unchecked Sendable`: confined to the thread of `GroupService` from its start on.
 final class GroupWorker: @unchecked Sendable {
+    /// Does something on the groups' thread when its other work is done; false when that has ended.
+    typealias Later = @Sendable (@escaping GroupService.Command) -> Bool
+
     private let queue: DeviceQueue
     private let directory: String
     private let files: any FileStore
@@ -19,12 +22,19 @@ final class GroupWorker: @unchecked Sendable {
     private(set) var groups: [GroupRunner] = []
     /// Groups that cannot be used, and why.
     private var failures: [String: String] = [:]
+    /// Groups whose file is being written for the first time.
+    private var coming: Set<String> = []
     private var isStopped = false
+    private let saver: GroupSaver
+    private let later: Later
 
     init(
         queue: DeviceQueue, directory: String, files: any FileStore, clock: any HubClock,
-        limits: GroupLimits, retention: any GroupRetention, log: @escaping @Sendable (String) -> Void
+        limits: GroupLimits, retention: any GroupRetention, saver: GroupSaver,
+        log: @escaping @Sendable (String) -> Void, later: @escaping Later
     ) throws {
+        self.saver = saver
+        self.later = later
         self.queue = queue
         self.directory = directory
         self.files = files
@@ -63,8 +73,8 @@ final class GroupWorker: @unchecked Sendable {
 
     private func add(_ file: GroupFile, _ state: GroupState) {
         runners[file.definition.name] = GroupRunner(
-            file: file, state: state, queue: queue, limits: limits, retention: retention,
-            firstSession: UInt64(max(1, clock.wallTicks())))
+            file: file, state: state, queue: queue, limits: limits, retention: retention, saver: saver,
+            firstSession: UInt64(max(1, clock.wallTicks())), later: later)
         sort()
     }
 
@@ -90,27 +100,53 @@ final class GroupWorker: @unchecked Sendable {
 
     /// Makes a group, or finds that it is there and the same.
     ///
-    /// - Returns: true when it is new.
-    /// - Throws: `.differs` when it exists and is another, `.limit`, `.storage`.
-    func create(_ definition: GroupDefinition, at place: GroupPlace) throws -> Bool {
-        if runners[definition.name] != nil || failures[definition.name] != nil {
-            try requireSame(definition)
-            return false
-        }
-        if isStopped { throw GroupError.stopping }
-        guard runners.count + failures.count < limits.groups else {
-            throw GroupError.limit("there are \(limits.groups) groups, which is the limit: delete some")
+    /// - Parameter reply: true when it is new; `.differs` when it exists and is another, `.limit`, `.storage`.
+    func create(
+        _ definition: GroupDefinition, at place: GroupPlace, reply: @escaping GroupReply<Bool>
+    ) {
+        do {
+            if runners[definition.name] != nil || failures[definition.name] != nil {
+                try requireSame(definition)
+                return reply(.success(false))
+            }
+            if isStopped { throw GroupError.stopping }
+            guard runners.count + failures.count + coming.count < limits.groups else {
+                throw GroupError.limit("there are \(limits.groups) groups, which is the limit: delete some")
+            }
+            guard coming.insert(definition.name).inserted else {
+                throw GroupError.interrupted(group: definition.name, cause: "is being made")
+            }
+        } catch {
+            return reply(.failure(error))
         }
         let state = GroupState(cursor: place.offset, recordsBefore: place.recordsBefore)
-        let file: GroupFile
-        do throws(GroupFileError) {
-            file = try GroupFile.create(
-                definition, state: state, directory: directory, files: files)
-        } catch {
-            throw GroupError.storage(error.description)
+        saver.submit { [directory, files, later] in
+            let result = Result { () throws(GroupFileError) in
+                try GroupFile.create(definition, state: state, directory: directory, files: files)
+            }
+            let isTaken = later { worker in worker.created(definition.name, result, state, reply) }
+            if !isTaken { reply(.failure(GroupError.stopping)) }
         }
-        add(file, state)
-        return true
+    }
+
+    private func created(
+        _ name: String, _ result: Result<GroupFile, GroupFileError>, _ state: GroupState,
+        _ reply: GroupReply<Bool>
+    ) {
+        coming.remove(name)
+        switch result {
+        case .success(let file):
+            add(file, state)
+            reply(.success(true))
+        case .failure(let error): reply(.failure(GroupError.storage(error.description)))
+        }
+    }
+
+    func saved(
+        _ file: GroupFile, _ result: Result<Void, GroupError>, revision: UInt64, cursor: QueueOffset
+    ) {
+        guard let runner = runners[file.definition.name], runner.owns(file) else { return }
+        runner.saved(result, revision: revision, cursor: cursor, now: clock.monotonicNanoseconds())
     }
 
     /// - Throws: `.differs` with the first field that differs; `.unknownGroup`, `.failed`.
@@ -131,16 +167,26 @@ final class GroupWorker: @unchecked Sendable {
         }
     }
 
-    func delete(_ name: String) throws {
-        if failures[name] != nil {
-            try files.remove(directory + "/" + name + GroupFile.suffix)
-            try files.synchronizeDirectory(directory)
-            failures[name] = nil
+    /// - Parameter reply: `.unknownGroup`, `.storage`.
+    func delete(_ name: String, reply: @escaping GroupReply<Void>) {
+        if failures.removeValue(forKey: name) != nil {
+            let path = directory + "/" + name + GroupFile.suffix
+            saver.submit { [directory, files] in
+                let result = Result { () throws(FileError) in
+                    try files.remove(path)
+                    try files.synchronizeDirectory(directory)
+                }
+                reply(result.mapError { GroupError.storage($0.description) })
+            }
             return
         }
-        try group(name).remove()
-        runners[name] = nil
-        sort()
+        do {
+            try group(name).remove(reply: reply)
+            runners[name] = nil
+            sort()
+        } catch {
+            reply(.failure(error))
+        }
     }
 
     // MARK: Turns
@@ -150,9 +196,8 @@ final class GroupWorker: @unchecked Sendable {
     /// Reads, answers, saves.
     func turn() {
         let now = clock.monotonicNanoseconds()
-        let nowTicks = clock.wallTicks()
         for runner in groups {
-            runner.saveIfDue(now: now, nowTicks: nowTicks)
+            runner.saveIfDue(now: now)
             runner.expire(now: now)
             runner.serve(now: now)
         }
@@ -166,12 +211,13 @@ final class GroupWorker: @unchecked Sendable {
         for runner in groups { runner.interrupt(.stopping) }
     }
 
+    /// What waits is answered, and what is not saved is handed to the saver.
     func stop() {
         interrupt()
         let now = clock.monotonicNanoseconds()
         for runner in groups {
-            runner.saveIfDue(now: now, nowTicks: clock.wallTicks(), isForced: true)
-            runner.file.close()
+            runner.saveIfDue(now: now, isForced: true)
+            runner.close()
         }
     }
 }
