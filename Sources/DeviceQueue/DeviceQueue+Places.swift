@@ -3,9 +3,6 @@ package import Telemetry
 
 // Places in the log for readers that begin in its middle, and how many records are before them; any thread.
 extension DeviceQueue {
-    /// Where what is left of the log begins.
-    package var earliestOffset: QueueOffset { QueueOffset(catalog.segments.first?.base ?? 0) }
-
     /// The offset of the first record (or tick of the clock) that arrived at that time or later; the durable end when
     /// there is none. Reads a block of each of some ten segments, and one segment.
     ///
@@ -24,7 +21,7 @@ extension DeviceQueue {
                 high = middle
             }
         }
-        guard low > 0 else { return earliestOffset }
+        guard low > 0 else { return firstOffset }
         let reader = makeReader(from: QueueOffset(segments[low - 1].base))
         var found: QueueOffset?
         while found == nil, reader.position < end {
@@ -56,13 +53,13 @@ extension DeviceQueue {
     /// the newest.
     ///
     /// - Parameters:
-    ///   - offset: from `earliestOffset` to `durableEnd`.
+    ///   - offset: from `firstOffset` to `durableEnd`.
     ///   - matches: by the device's number.
-    /// - Throws: `.corrupt` with the place, `.offsetOutOfRange`, `.file`.
+    /// - Throws: `.corrupt` with the place, `.removed`, `.offsetOutOfRange`, `.file`.
     package func recordsBefore(
         _ offset: QueueOffset, where matches: (UInt32) -> Bool
     ) throws(QueueError) -> UInt64 {
-        if offset.bytes == 0, earliestOffset.bytes == 0 { return 0 }
+        if offset.bytes == 0, firstOffset.bytes == 0 { return 0 }
         // The order matters: a device without a record between the place and the end read below has as many records as
         // its last durable one says now.
         var last: [UInt32: UInt64] = [:]
@@ -122,7 +119,7 @@ extension DeviceQueue {
 
     /// The records at these offsets, which a reader gave, in the order asked.
     ///
-    /// - Throws: `.corrupt` with the place, `.offsetOutOfRange` when retention removed one, `.file`.
+    /// - Throws: `.corrupt` with the place, `.removed` when retention removed one, `.file`.
     package func records(at offsets: [QueueOffset]) throws(QueueError) -> [TelemetryRecord] {
         var records: [TelemetryRecord] = []
         records.reserveCapacity(offsets.count)

@@ -14,7 +14,7 @@ struct GroupPlace: Sendable {
     {
         let offset: QueueOffset
         switch start {
-        case .earliest: offset = queue.earliestOffset
+        case .earliest: offset = queue.firstOffset
         case .latest: offset = queue.durableEnd
         case .time(let time): offset = try queue.offset(arrivedFrom: time)
         case .sequence(let sequence): offset = try find(sequence, devices, in: queue)

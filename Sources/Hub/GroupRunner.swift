@@ -41,7 +41,6 @@ final class GroupRunner {
     private let later: GroupWorker.Later
     private let queue: DeviceQueue
     let limits: GroupLimits
-    private let retention: any GroupRetention
     var reader: LogReader?
     /// Whether a device is the group's, by number: 0 not known yet, 1 no, 2 yes.
     private var matching: [UInt8] = []
@@ -66,7 +65,7 @@ final class GroupRunner {
 
     init(
         file: GroupFile, state: GroupState, queue: DeviceQueue, limits: GroupLimits,
-        retention: any GroupRetention, saver: GroupSaver, firstSession: UInt64,
+        saver: GroupSaver, firstSession: UInt64,
         later: @escaping GroupWorker.Later
     ) {
         self.file = file
@@ -74,7 +73,6 @@ final class GroupRunner {
         self.later = later
         self.queue = queue
         self.limits = limits
-        self.retention = retention
         core = ConsumerGroup(file.definition, state: state, limits: limits, firstSession: firstSession)
         savedRevision = core.revision
         savedCursor = state.cursor
@@ -133,7 +131,7 @@ final class GroupRunner {
     func remove(reply: @escaping GroupReply<Void>) {
         interrupt(GroupError.interrupted(group: definition.name, cause: "was deleted"))
         for subscriber in subscribers { subscriber.join.void() }
-        retention.releaseHold(name: holdName)
+        queue.releaseHold(name: holdName)
         // Behind a save that is under way.
         saver.submit { [file, unsaved] in
             let result = Result { () throws(GroupFileError) in try file.remove() }
@@ -204,7 +202,7 @@ final class GroupRunner {
         } catch {
             // Nobody gets them; they are handed out again to whoever asks next.
             try core.giveBack(member: member)
-            guard case .offsetOutOfRange = error, core.cursor < queue.earliestOffset else {
+            guard case .removed = error, core.cursor < queue.firstOffset else {
                 throw failed(error)
             }
             try fallBack()
@@ -218,7 +216,7 @@ final class GroupRunner {
     func readOn() throws -> Bool {
         guard core.hasRoom else { return false }
         blocksLeft -= 1
-        if core.readOffset < queue.earliestOffset { try fallBack() }
+        if core.readOffset < queue.firstOffset { try fallBack() }
         do throws(QueueError) {
             let log = reader ?? queue.makeReader(from: core.readOffset)
             reader = log
@@ -233,7 +231,7 @@ final class GroupRunner {
             return isMore
         } catch {
             reader = nil
-            guard case .offsetOutOfRange = error, core.readOffset < queue.earliestOffset else {
+            guard case .removed = error, core.readOffset < queue.firstOffset else {
                 throw failed(error)
             }
             try fallBack()
@@ -249,7 +247,7 @@ final class GroupRunner {
     private func fallBack() throws {
         reader = nil
         do throws(QueueError) {
-            let place = try GroupPlace.place(queue.earliestOffset, definition.devices, in: queue)
+            let place = try GroupPlace.place(queue.firstOffset, definition.devices, in: queue)
             core.overtaken(first: place.offset, recordsBefore: place.recordsBefore)
         } catch {
             throw failed(error)
@@ -342,7 +340,7 @@ final class GroupRunner {
 
     /// Only what is saved counts: after a crash the group goes on from there.
     private func hold() {
-        if definition.mustNotMiss { retention.hold(name: holdName, from: savedCursor) }
+        if definition.mustNotMiss { queue.hold(name: holdName, from: savedCursor) }
     }
 
     /// Records of the group's devices that are stored and not committed.

@@ -35,8 +35,7 @@ final class GroupService: Sendable {
     /// - Throws: what the disk refuses.
     init(
         queue: DeviceQueue, directory: String, files: any FileStore, clock: any HubClock,
-        limits: GroupLimits = GroupLimits(), retention: any GroupRetention,
-        log: @escaping @Sendable (String) -> Void
+        limits: GroupLimits = GroupLimits(), log: @escaping @Sendable (String) -> Void
     ) throws {
         self.queue = queue
         self.limits = limits
@@ -46,7 +45,7 @@ final class GroupService: Sendable {
         // Here and not on the thread: retention hears of the groups before it removes anything.
         worker = try GroupWorker(
             queue: queue, directory: directory, files: files, clock: clock, limits: limits,
-            retention: retention, saver: saver, log: log,
+            saver: saver, log: log,
             later: { command in Self.submit(command, to: mailbox) })
     }
 

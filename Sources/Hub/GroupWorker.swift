@@ -13,7 +13,6 @@ final class GroupWorker: @unchecked Sendable {
     private let queue: DeviceQueue
     private let directory: String
     private let files: any FileStore
-    private let retention: any GroupRetention
     private let log: @Sendable (String) -> Void
     let clock: any HubClock
     let limits: GroupLimits
@@ -30,7 +29,7 @@ final class GroupWorker: @unchecked Sendable {
 
     init(
         queue: DeviceQueue, directory: String, files: any FileStore, clock: any HubClock,
-        limits: GroupLimits, retention: any GroupRetention, saver: GroupSaver,
+        limits: GroupLimits, saver: GroupSaver,
         log: @escaping @Sendable (String) -> Void, later: @escaping Later
     ) throws {
         self.saver = saver
@@ -40,7 +39,6 @@ final class GroupWorker: @unchecked Sendable {
         self.files = files
         self.clock = clock
         self.limits = limits
-        self.retention = retention
         self.log = log
         try files.createDirectory(directory)
         for file in try files.list(directory) where file.hasSuffix(GroupFile.suffix) { open(file) }
@@ -73,7 +71,7 @@ final class GroupWorker: @unchecked Sendable {
 
     private func add(_ file: GroupFile, _ state: GroupState) {
         runners[file.definition.name] = GroupRunner(
-            file: file, state: state, queue: queue, limits: limits, retention: retention, saver: saver,
+            file: file, state: state, queue: queue, limits: limits, saver: saver,
             firstSession: UInt64(max(1, clock.wallTicks())), later: later)
         sort()
     }

@@ -56,8 +56,7 @@ final class Pipeline: Sendable {
 
         // Consumer groups read what is durable too, each from its own place.
         groups = try GroupService(
-            queue: queue, directory: data + "/groups", files: files, clock: clock, retention: NoRetention(),
-            log: log)
+            queue: queue, directory: data + "/groups", files: files, clock: clock, log: log)
         loop.groups = groups
 
         minute.start()

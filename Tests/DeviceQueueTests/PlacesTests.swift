@@ -41,7 +41,7 @@ struct PlacesTests {
                 if wanted.contains(device) { before += 1 }
             }
             #expect(try queue.recordsBefore(queue.durableEnd) { numbers.contains($0) } == before)
-            #expect(try queue.recordsBefore(queue.earliestOffset) { numbers.contains($0) } == 0)
+            #expect(try queue.recordsBefore(queue.firstOffset) { numbers.contains($0) } == 0)
             #expect(queue.recordTotal { numbers.contains($0) } == before)
         }
     }
