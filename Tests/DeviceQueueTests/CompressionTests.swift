@@ -87,7 +87,10 @@ import Testing
         #expect(!files.exists(segment.plainPath))
         let bytes = files[segment.compressedPath]
         #expect(queue.catalog.segments[1].storedBytes == UInt64(bytes.count))
-        #expect(try Recovery.segments(in: logDirectory, files: files).segments == queue.catalog.segments)
+        #expect(
+            try Recovery.segments(
+                in: logDirectory, names: files.list(logDirectory), files: files
+            ).segments == queue.catalog.segments)
         func number<Number: FixedWidthInteger>(_ at: Int, _: Number.Type) -> Int {
             bytes.withUnsafeBytes { Int($0.loadUnaligned(fromByteOffset: at, as: Number.self)) }
         }
