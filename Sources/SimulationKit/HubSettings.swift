@@ -14,8 +14,8 @@ struct HubSettings: Sendable {
         hub.stagingBatchBytes = 4_096
         hub.stagedBytesMax = 2_048
         hub.spareBatches = 2
-        queue.segmentBytes = 32 << 10
-        queue.recordBytesMax = 8_192
+        queue.segmentBytes = 12 << 10
+        queue.recordBytesMax = 6_144
         queue.devices = 64
         queue.clients = 64
         queue.clientNameBytesMax = 64
@@ -25,9 +25,9 @@ struct HubSettings: Sendable {
         queue.dedupSlots = 64
         queue.dedupBytesMax = 1 << 20
         queue.openSegments = 2
-        queue.cachedBytes = 64 << 10
+        queue.cachedBytes = 36 << 10
         queue.readBytes = 4_096
-        outbox.segmentBytesMax = 4_096
+        outbox.segmentBytesMax = 2_048
     }
 }
 

@@ -52,12 +52,20 @@ final class Oracle {
 
     /// A device gave a message to the network, perhaps not for the first time.
     func transmitted(_ message: Message) {
+        world.note("sent \(name(message))")
         sent[message.payload] = message
         transmissions[message.device, default: []].append(message.payload)
     }
 
     /// A device was told that its message is safe.
-    func acknowledged(_ message: Message) { acknowledged.append(message) }
+    func acknowledged(_ message: Message) {
+        world.note("acknowledged \(name(message))")
+        acknowledged.append(message)
+    }
+
+    private func name(_ message: Message) -> String {
+        "\(message.device) message \(message.number), id \(message.messageID ?? "none"), QoS \(message.qos)"
+    }
 
     /// A subscriber got a message.
     func forwarded(_ publish: Publish) {
@@ -209,7 +217,8 @@ final class Oracle {
     /// The message of a body; every stored one has one once `check` was content.
     func message(of body: [UInt8]) -> Message? { sent[body] }
 
-    private func text(_ bytes: [UInt8]) -> String { String(decoding: bytes, as: UTF8.self) }
+    /// A body for people: its beginning.
+    private func text(_ bytes: [UInt8]) -> String { String(decoding: bytes.prefix(120), as: UTF8.self) }
 }
 
 extension DeviceQueue {

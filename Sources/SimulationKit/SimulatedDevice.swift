@@ -99,7 +99,7 @@ final class SimulatedDevice: LinkClient {
     func disconnect() {
         guard isConnected, let link else { return }
         link.send(encoded(.disconnect(Disconnect())))
-        link.close()
+        link.goodbye()
         self.link = nil
         isConnected = false
         connect(after: random.microseconds(1_000...3_000_000))
@@ -153,6 +153,7 @@ final class SimulatedDevice: LinkClient {
     private func welcome(_ connack: Connack) {
         guard connack.reason == .success else { return }
         isConnected = true
+        world.note("device \(number) is connected, session \(connack.sessionPresent ? "kept" : "new")")
         if kind == .clean || (kind == .obedient && !connack.sessionPresent) {
             let again = inflight.filter { !$0.isReceived }.map(\.message)
             waiting.insert(contentsOf: again, at: 0)
@@ -234,10 +235,12 @@ final class SimulatedDevice: LinkClient {
             packet.properties.userProperties = [UserProperty("message-id", id)]
         }
         oracle.transmitted(message)
+        world.note("device \(number) publishes \(entry.packetIdentifier)\(isDuplicate ? " again" : "")")
         link?.send(encoded(.publish(packet)))
     }
 
     private func release(_ entry: Inflight) {
+        world.note("device \(number) releases \(entry.packetIdentifier)")
         link?.send(encoded(.pubrel(Acknowledgement(packetIdentifier: entry.packetIdentifier))))
     }
 

@@ -59,6 +59,8 @@ package final class SimulatedDisk: FileStore, @unchecked Sendable {
     package private(set) var mutatingCalls = 0
     /// The mutating call in which the power goes; nil for none.
     package var crashAt: Int?
+    /// In that call only the process dies: its page cache stays.
+    package var crashIsKill = false
     /// The power is off: every call fails until `crash`.
     package private(set) var isDown = false
     /// Bytes that fit, nil for any number.
@@ -143,6 +145,11 @@ package final class SimulatedDisk: FileStore, @unchecked Sendable {
     package func synchronizeDirectory(_ path: String) throws(FileError) {
         let isLast = try begin("sync", path)
         if isLast { throw failure("sync", path) }
+        if refusesNextSync {
+            refusesNextSync = false
+            refusals += 1
+            throw failure("sync", path)
+        }
         if lie == .skipsDirectorySync { return }
         for change in pendingNames where change.parent == path { makeSafe(change) }
         pendingNames.removeAll { $0.parent == path }
@@ -162,7 +169,10 @@ package final class SimulatedDisk: FileStore, @unchecked Sendable {
     // MARK: Trouble
 
     /// The power goes between two calls.
-    package func cutPower() { isDown = true }
+    package func cutPower() {
+        isDown = true
+        crashIsKill = false
+    }
 
     /// The power comes back: the disk as the next start finds it.
     package func crash(_ fate: Fate) {
@@ -186,8 +196,6 @@ package final class SimulatedDisk: FileStore, @unchecked Sendable {
         files = safeFiles.filter { directories.contains(Self.directory(of: $0.key)) }
         safeFiles = files
         for path in files.keys.sorted() { files[path]?.crash(fate, &random) }
-        isDown = false
-        crashAt = nil
         kill()
     }
 
@@ -195,6 +203,11 @@ package final class SimulatedDisk: FileStore, @unchecked Sendable {
     package func kill() {
         generation += 1
         locks = []
+        if isDown {
+            isDown = false
+            crashAt = nil
+        }
+        crashIsKill = false
         refusesNextWrite = false
         refusesNextSync = false
     }

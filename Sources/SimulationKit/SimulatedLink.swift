@@ -26,6 +26,8 @@ final class SimulatedLink: ConnectionTransport {
     private var isCut = false
     private(set) var isClientOpen = true
     private var isHubClosing = false
+    /// The hub has bytes that did not fit.
+    private var isHubWaiting = false
     private var isClientClosing = false
 
     init(world: World, client: any LinkClient) {
@@ -57,7 +59,7 @@ final class SimulatedLink: ConnectionTransport {
     }
 
     /// Closes in order: what was sent still arrives.
-    func close() {
+    func goodbye() {
         isClientOpen = false
         isClientClosing = true
         pumpToHub()
@@ -89,30 +91,36 @@ final class SimulatedLink: ConnectionTransport {
 
     // MARK: ConnectionTransport
 
-    func send(_ bytes: UnsafeRawBufferPointer) {
-        guard !isCut, let hub, !hub.disk.isDown else { return }
-        world.fold(bytes)
-        toClient.append(Array(bytes))
-        if toClient.count > Self.unsentBytesMax, let connection {
-            hub.loop.writabilityChanged(connection, isWritable: false)
-        }
+    func send(_ bytes: UnsafeRawBufferPointer) -> Int {
+        guard let hub, !isCut, !hub.disk.isDown else { return bytes.count }
+        // A kernel takes what its buffer holds.
+        let count = min(bytes.count, Self.unsentBytesMax - toClient.count)
+        let taken = UnsafeRawBufferPointer(rebasing: bytes[..<count])
+        world.fold(taken)
+        toClient.append(Array(taken))
+        isHubWaiting = count < bytes.count
+        pumpToClient()
+        return count
+    }
+
+    func close() {
+        isHubClosing = true
+        endOfHub(isRemoved: true)
         pumpToClient()
     }
 
-    func closeAfterFlush() {
-        isHubClosing = true
-        if isCut {
-            world.after(1_000_000, "hub closes") { [self] in endOfHub() }
-        } else {
-            pumpToClient()
-        }
+    func abort() {
+        isCut = true
+        endOfHub(isRemoved: true)
+        world.after(delay(), "client lost") { [self] in endOfClient() }
     }
 
     func resumeReading() { pumpToHub() }
 
     // MARK: Bytes on their way
 
-    private static let unsentBytesMax = 65_536
+    /// Little, so that it is full now and then.
+    private static let unsentBytesMax = 2_048
     private static let pieceBytesMax = 4_096
 
     private static func now(_ world: World) -> UInt64 { world.clock.monotonicNanoseconds() }
@@ -145,15 +153,13 @@ final class SimulatedLink: ConnectionTransport {
             isToClientScheduled = false
             guard !isCut else { return }
             if toClient.count == 0 {
-                if isHubClosing {
-                    endOfHub()
-                    endOfClient()
-                }
+                if isHubClosing { endOfClient() }
                 return
             }
             let bytes = toClient.take(piece(of: toClient.count))
-            if let hub, let connection, toClient.count < Self.unsentBytesMax / 2 {
-                hub.loop.writabilityChanged(connection, isWritable: true)
+            if let hub, let connection, isHubWaiting {
+                isHubWaiting = false
+                hub.loop.canSend(connection)
             }
             if isClientOpen { client.received(bytes, on: self) }
             pumpToClient()
@@ -166,11 +172,12 @@ final class SimulatedLink: ConnectionTransport {
         return world.random.chance(60) ? most : world.random.whole(1...min(most, 64))
     }
 
-    private func endOfHub() {
+    /// - Parameter isRemoved: the loop knows.
+    private func endOfHub(isRemoved: Bool = false) {
         guard let hub, let connection else { return }
         self.connection = nil
         self.hub = nil
-        hub.loop.removeConnection(connection)
+        if !isRemoved { hub.loop.removeConnection(connection) }
         hub.links.removeAll { $0 === self }
         if !isHubClosing, !isClientClosing { isCut = true }
     }

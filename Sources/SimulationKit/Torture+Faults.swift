@@ -27,7 +27,9 @@ extension Torture {
     private func happen(_ fault: TorturePlan.Fault) {
         switch fault {
         case .powerCut: disk.cutPower()
-        case .powerCutInCall: disk.crashAt = disk.mutatingCalls + world.random.whole(1...40)
+        case .powerCutInCall, .killInCall:
+            disk.crashAt = disk.mutatingCalls + world.random.whole(1...40)
+            disk.crashIsKill = fault == .killInCall
         case .crashInRecovery: break
         case .kill:
             if hub != nil { world.reach(.kills) }

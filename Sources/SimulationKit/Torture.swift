@@ -79,6 +79,7 @@ package final class Torture {
     /// Runs the world to its end or to the first invariant that does not hold.
     package func run() -> Report {
         disk.crashAt = plan.crashAtCall
+        disk.crashIsKill = plan.powerCutAfterCalls != nil
         start()
         for number in 0..<plan.devices {
             let kind = SimulatedDevice.Kind.allCases[number % SimulatedDevice.Kind.allCases.count]
@@ -172,6 +173,12 @@ package final class Torture {
     private func powerFailed() {
         hub?.die()
         hub = nil
+        if disk.crashIsKill {
+            world.reach(.kills)
+            disk.kill()
+            if let calls = plan.powerCutAfterCalls { disk.crashAt = disk.mutatingCalls + calls }
+            return scheduleStart(after: world.random.microseconds(1_000...3_000_000))
+        }
         let fate = plan.fate ?? world.random.pick(SimulatedDisk.Fate.allCases)
         world.reach(.powerCuts)
         world.note("the power is back; unsynced: \(fate)")

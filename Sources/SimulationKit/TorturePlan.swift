@@ -3,7 +3,7 @@
 package struct TorturePlan: Sendable {
     /// What can go wrong.
     package enum Fault: CaseIterable, Sendable {
-        case powerCut, powerCutInCall, crashInRecovery, kill, restart
+        case powerCut, powerCutInCall, crashInRecovery, kill, killInCall, restart
         case diskFull, syncFails, writeFails, slowDisk
         case linkCut, linkStall, takeover, goodbye, subscriberCut
         case clockStep
@@ -32,6 +32,8 @@ package struct TorturePlan: Sendable {
     // For the exhaustive part: one crash at a given place, with a given fate.
     package var crashAtCall: Int?
     package var crashInRecoveryAtCall: Int?
+    /// That crash is the death of the process, and the power goes in the `powerCutAfterCalls`th call of its successor.
+    package var powerCutAfterCalls: Int?
     package var fate: SimulatedDisk.Fate?
 
     /// Everything drawn from the seed.
@@ -54,7 +56,10 @@ package struct TorturePlan: Sendable {
 
     /// A short script of about 40 messages with a single crash: at the given mutating file call, with the
     /// given fate.
-    package init(script seed: UInt64, crashAtCall: Int?, inRecovery: Int? = nil, fate: SimulatedDisk.Fate) {
+    package init(
+        script seed: UInt64, crashAtCall: Int?, inRecovery: Int? = nil, powerCutAfterCalls: Int? = nil,
+        fate: SimulatedDisk.Fate
+    ) {
         self.seed = seed
         kinds = []
         devices = 3
@@ -65,6 +70,7 @@ package struct TorturePlan: Sendable {
         flipsBits = false
         self.crashAtCall = crashAtCall
         crashInRecoveryAtCall = inRecovery
+        self.powerCutAfterCalls = powerCutAfterCalls
         self.fate = fate
     }
 }

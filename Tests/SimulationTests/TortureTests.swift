@@ -19,6 +19,26 @@ import Testing
         #expect(call > 100)
     }
 
+    @Test("the process killed in any file call, and the power cut soon after its successor started")
+    func killedThenCut() {
+        var call = 1
+        while true {
+            var lives = 0
+            // Before, in and behind the first commits of the successor.
+            for calls in [9, 24, 60] {
+                let plan = TorturePlan(
+                    script: 7, crashAtCall: call, powerCutAfterCalls: calls, fate: .dropped)
+                let report = Torture(plan: plan).run()
+                #expect(report.violation == nil, "call \(call), then \(calls)")
+                lives = report.lives
+                if report.violation != nil { return }
+            }
+            if lives == 2 { break }
+            call += 1
+        }
+        #expect(call > 100)
+    }
+
     @Test("and in any file call of the recovery from that", arguments: [SimulatedDisk.Fate.dropped, .torn])
     func everyCallOfRecovery(fate: SimulatedDisk.Fate) {
         for call in stride(from: 3, to: 200, by: 41) {
