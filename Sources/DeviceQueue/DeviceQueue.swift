@@ -56,6 +56,8 @@ package final class DeviceQueue: @unchecked Sendable {
                 // `queue/0` of a data directory, which is durable.
                 let root = type(of: files).directory(of: type(of: files).directory(of: directory))
                 try files.createDurableDirectory(directory, below: root)
+                // And a segment that a killed process named last: records are acknowledged in it from now on.
+                try files.synchronizeDirectory(directory)
             }
             for name in try Recovery.attempt({ () throws(FileError) in try files.list(directory) })
             where name.hasSuffix(".next") || name.hasSuffix(".tmp") {

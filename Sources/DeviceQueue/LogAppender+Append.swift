@@ -60,7 +60,11 @@ extension LogAppender {
             return appendControl(frame)
         }
         let client = UnsafeRawPointer(frame).client
-        if client != 0, unreleased.contains(client: client, UnsafeRawPointer(frame).packetIdentifier) {
+        // Only where there is no id to go by: after a restart a client may have begun anew with the same packet
+        // identifiers for other messages.
+        if client != 0, hash == 0,
+            unreleased.contains(client: client, UnsafeRawPointer(frame).packetIdentifier)
+        {
             noteRepetition(frame, of: 0)
             return setOutcome(frame, .duplicate)
         }

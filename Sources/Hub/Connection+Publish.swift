@@ -131,9 +131,11 @@ extension Connection {
         guard !loop.recovered.isEmpty, loop.recovered[client]?.remove(view.packetIdentifier) != nil
         else { return false }
         // After a restart the session is new but the log remembers. A re-sent message must have DUP set
-        // ([MQTT-3.3.1-1]); without it the client has started over and this is another message.
-        if view.isDuplicate { return true }
-        loop.stageRelease(self, packetIdentifier: view.packetIdentifier, answer: .nothing)
+        // ([MQTT-3.3.1-1]); without it the client has started over and this is another message. With it the queue
+        // decides: it may be the repetition of a message whose first sending was lost after the client began anew.
+        if !view.isDuplicate {
+            loop.stageRelease(self, packetIdentifier: view.packetIdentifier, answer: .nothing)
+        }
         return false
     }
 

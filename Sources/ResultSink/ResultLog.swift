@@ -80,8 +80,9 @@ package final class ResultLog: Sendable {
             if try last.file.byteCount() != last.offset(of: end) {
                 try last.file.truncate(to: last.offset(of: end))
             }
-            // What a killed process wrote and did not sync is served from now on, so it has to be durable.
+            // What a killed process wrote or named and did not sync is served from now on, so it has to be durable.
             try last.file.synchronize()
+            try files.synchronizeDirectory(directory)
         }
         return ResultLog(directory, files, limits, segments, end: end, rows: rows)
     }

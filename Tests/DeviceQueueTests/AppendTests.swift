@@ -140,6 +140,18 @@ import Testing
         #expect(kinds == [.commit, .record])
     }
 
+    @Test("a message with an id goes by its id, not by a packet identifier that an earlier one left behind")
+    func identifierLeftBehind() throws {
+        let files = MemoryFileStore()
+        var queue = try openQueue(files)
+        let first = Message(id: "1", payload: "v", client: "c", packetIdentifier: 13)
+        #expect(try store([first], in: queue) == [.stored])
+        queue = try openQueue(files)
+        let other = Message(id: "2", payload: "w", client: "c", packetIdentifier: 13)
+        #expect(try store([other, first, other], in: queue) == [.stored, .duplicate, .duplicate])
+        #expect(try payloads(records(of: "meter-1", in: queue)) == ["v", "w"])
+    }
+
     @Test("a QoS 2 packet identifier blocks its repetition until it is released, and across a restart")
     func exactlyOnceDelivery() throws {
         let files = MemoryFileStore()

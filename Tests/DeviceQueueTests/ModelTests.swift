@@ -14,7 +14,7 @@ import Testing
 
         mutating func accept(_ message: Message) -> AppendOutcome {
             let exchange = message.client.map { "\($0)/\(message.packetIdentifier)" }
-            if let exchange, held.contains(exchange) { return .duplicate }
+            if let exchange, message.id == nil, held.contains(exchange) { return .duplicate }
             let outcome = place(message)
             if let exchange, outcome != .duplicate { held.insert(exchange) }
             return outcome
