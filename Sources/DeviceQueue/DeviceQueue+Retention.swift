@@ -57,6 +57,7 @@ extension DeviceQueue {
         let shown = shownRemovals
         status.removedRecords = shown.removedRecords
         status.removedSegments = shown.removedSegments
+        status.removedQuarantined = firstQuarantinedSequence - 1
         status.removedBytes = shown.removedEnd
         status.heldBytes = shown.heldBytes
         return status
@@ -64,20 +65,18 @@ extension DeviceQueue {
 
     /// The arrival time of the first reading or tick that is there; nil when there is none, or it cannot be read.
     package var firstArrivalTime: EventTime? {
-        var found: EventTime?
-        let reader = makeReader(from: QueueOffset(0))
-        do throws(QueueError) {
-            _ = try reader.next { frame in
-                guard found == nil else { return }
-                switch frame.kind {
-                case .record, .quarantined, .tick: found = frame.arrivalTime
-                default: break
-                }
+        guard let segment = catalog.segments.first, let file = try? catalog.file(segment) else { return nil }
+        let end = min(segment.end, progress.durableEnd)
+        let start = LogFormat.segmentHeaderBytes
+        guard end > segment.base + UInt64(start) else { return nil }
+        var scanner = SegmentScanner(
+            segment: segment, file: file, position: start, limit: Int(end - segment.base), bufferBytes: 4_096)
+        while let frame = try? scanner.next() {
+            if frame.isRecordLike || frame.kindByte == FrameKind.tick.rawValue {
+                return EventTime(ticks: frame.arrivalTicks)
             }
-        } catch {
-            return nil
         }
-        return found
+        return nil
     }
 
     /// The first sequence of a device that is not removed: 1 without retention, the last plus one when all are
@@ -85,6 +84,13 @@ extension DeviceQueue {
     package func firstSequence(device: DeviceID) -> UInt64 {
         guard let number = deviceNames.existingNumber(of: device.text) else { return 1 }
         return firstSequence(number)
+    }
+
+    /// The devices of which retention removed something, and how many of their first records; by number.
+    package var removedRecords: [(device: DeviceID, count: UInt64)] {
+        shownRemovals.removedThrough.enumerated().compactMap { number, last in
+            last == 0 ? nil : deviceID(UInt32(number)).map { ($0, last) }
+        }
     }
 
     /// As `firstSequence(device:)` for the quarantine.

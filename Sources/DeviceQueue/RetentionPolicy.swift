@@ -37,6 +37,8 @@ package struct RetentionStatus: Sendable, Equatable {
     /// Records and quarantined messages removed, and in how many segments and bytes.
     package var removedRecords: UInt64 = 0
     package var removedSegments: UInt64 = 0
+    /// The quarantined messages among them.
+    package var removedQuarantined: UInt64 = 0
     package var removedBytes: UInt64 = 0
     /// Bytes that would be gone were it not for the holds.
     package var heldBytes: UInt64 = 0

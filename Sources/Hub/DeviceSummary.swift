@@ -6,7 +6,9 @@ package struct DeviceSummary: Sendable {
     package var id: DeviceID
     /// Records stored; the last sequence.
     package var lastSequence: UInt64
-    /// nil when the last record cannot be read now.
+    /// The first sequence that retention left.
+    package var firstSequence: UInt64
+    /// nil when the last record was removed, or cannot be read now.
     package var lastArrivalTime: EventTime?
 }
 
@@ -32,6 +34,8 @@ extension DeviceQueue {
         let last = lastSequence(device: id)
         guard last > 0 else { return nil }
         let record = try? records(device: id, from: last, limit: 1).first
-        return DeviceSummary(id: id, lastSequence: last, lastArrivalTime: record?.arrivalTime)
+        return DeviceSummary(
+            id: id, lastSequence: last, firstSequence: firstSequence(device: id),
+            lastArrivalTime: record?.arrivalTime)
     }
 }

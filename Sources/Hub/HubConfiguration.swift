@@ -1,4 +1,4 @@
-import DeviceQueue
+package import DeviceQueue
 package import MosquittoClient
 
 /// What a hub is started with.
@@ -21,6 +21,8 @@ package struct HubConfiguration: Sendable {
     package var isCompressing = true
     /// Bytes of the newest log that stay uncompressed; nil for the queue's default.
     package var plainBytes: Int?
+    /// What is removed from the front of the log; nothing as it stands.
+    package var retention = RetentionPolicy()
 
     package init() {}
 
@@ -35,6 +37,7 @@ package struct HubConfiguration: Sendable {
         if let segmentBytes { queueLimits.segmentBytes = segmentBytes }
         if let plainBytes { queueLimits.plainBytes = plainBytes }
         if !isCompressing { queueLimits.plainBytes = nil }
+        queueLimits.retention = retention
         return queueLimits
     }
 }

@@ -11,6 +11,7 @@ import Yams
 /// http: 127.0.0.1:8080
 /// downstream: mqtt://broker.example:1883/site-7
 /// queue: { segment_bytes: 67108864, compression: on, plain_bytes: 268435456 }
+/// retention: { age: 7d, bytes: 50GB, recordsPerDevice: 100000 }
 /// registration: closed
 /// ingest: [{ preset: azure }]        # see `IngestReader`
 /// ```
@@ -21,7 +22,9 @@ package enum HubConfigurationFile {
         package var description: String { lines.joined(separator: "\n") }
     }
 
-    private static let keys = ["data", "mqtt", "http", "downstream", "queue", "ingest", "registration"]
+    private static let keys = [
+        "data", "mqtt", "http", "downstream", "queue", "retention", "ingest", "registration",
+    ]
     private static let queueKeys = ["segment_bytes", "compression", "plain_bytes"]
 
     /// - Throws: `Problems` with `file:line:column` and what to do, or `FileError` when it cannot be read.
@@ -65,6 +68,7 @@ package enum HubConfigurationFile {
                 case "queue": readQueue(value)
                 case "ingest": readIngest(value)
                 case "registration": readRegistration(value)
+                case "retention": readRetention(value)
                 default: unknown(key, name, among: HubConfigurationFile.keys)
                 }
             }
@@ -123,6 +127,24 @@ package enum HubConfigurationFile {
             if let bytes = node.scalar.flatMap({ Int($0.string) }), bytes >= least { return bytes }
             problem(node, "\(name): is a whole number of bytes")
             return nil
+        }
+
+        private mutating func readRetention(_ node: Node) {
+            guard let mapping = node.mapping else {
+                problem(node, "retention: is a map of limits, for example { age: 7d, bytes: 50GB }")
+                return
+            }
+            for (key, value) in mapping {
+                let name = key.string ?? ""
+                guard RetentionSettings.keys.contains(name) else {
+                    unknown(key, name, among: RetentionSettings.keys)
+                    continue
+                }
+                let text = value.scalar?.string ?? ""
+                if let mistake = RetentionSettings.set(name, text, in: &configuration.retention) {
+                    problem(value, mistake)
+                }
+            }
         }
 
         private mutating func string(_ node: Node, _ name: String) -> String? {

@@ -1,3 +1,5 @@
+import DeviceQueue
+
 extension HubStatus {
     /// The counters in Prometheus' text format 0.0.4.
     var prometheusText: String {
@@ -31,6 +33,26 @@ extension HubStatus {
         metric("headend_queue_commits_total", "counter", "Group commits synced to disk.", [("", commits)])
         metric(
             "headend_queue_durable_bytes", "gauge", "Length of the durable log.", [("", Int(durableBytes))])
+        metric(
+            "headend_queue_log_bytes", "gauge", "Bytes of the segments that are there.",
+            [("", Int(log.logBytes))])
+        metric("headend_queue_log_segments", "gauge", "Segments that are there.", [("", log.segments)])
+        metric(
+            "headend_queue_removed_total", "counter", "Records that retention removed.",
+            [("", Int(log.removedRecords))])
+        metric(
+            "headend_queue_removed_bytes_total", "counter", "Bytes of the log that retention removed.",
+            [("", Int(log.removedBytes))])
+        metric(
+            "headend_queue_held_bytes", "gauge", "Bytes that retention would remove but for a consumer.",
+            [("", Int(log.heldBytes))])
+        metric(
+            "headend_queue_forgotten_ids_total", "counter",
+            "Message ids forgotten before their time for want of memory.", [("", forgottenEarly)])
+        metric(
+            "headend_queue_unread_duplicates_total", "counter",
+            "Duplicates decided by a hash alone: the stored record does not read back.", [("", decidedByHash)]
+        )
         metric("headend_queue_devices", "gauge", "Devices that have a queue.", [("", devices)])
         metric("headend_mqtt_connections", "gauge", "Open connections.", [("", connections)])
         metric("headend_mqtt_subscriptions", "gauge", "Subscriptions held.", [("", subscriptions)])

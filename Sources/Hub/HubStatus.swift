@@ -1,5 +1,5 @@
 import Atomics
-import DeviceQueue
+package import DeviceQueue
 import MQTTBroker
 import PerpetualQuery
 import Telemetry
@@ -30,6 +30,13 @@ package struct HubStatus: Sendable {
     package var storageState: String
     package var commits: Int
     package var durableBytes: UInt64
+    /// What of the log is there, what was removed, and who holds on to it.
+    package var log: RetentionStatus
+    /// Message ids in memory, and those forgotten before their time.
+    package var rememberedIDs: Int
+    package var forgottenEarly: Int
+    /// Messages taken for duplicates by a hash alone, because the stored record does not read back.
+    package var decidedByHash: Int
     package var subscriptions: Int
     package var refusals: [(reason: String, count: Int)]
     package var connectionsTurnedAway: Int
@@ -81,6 +88,10 @@ package struct HubStatus: Sendable {
         }
         commits = pipeline.storage.commitCount
         durableBytes = pipeline.queue.durableEnd.bytes
+        log = pipeline.queue.retention
+        rememberedIDs = Int(queue.rememberedIDs)
+        forgottenEarly = Int(queue.forgottenEarly)
+        decidedByHash = Int(queue.decidedByHash)
         subscriptions = pipeline.counters.brokerCounters.subscriptions
         refusals = pipeline.counters.refusalsByReason
         connectionsTurnedAway = pipeline.counters.connectionsRefused.load(ordering: .relaxed)
@@ -134,6 +145,10 @@ package struct HubStatus: Sendable {
             Column("windowsClosed", .bigint(Int64(windowsClosed))),
             Column("late", .bigint(Int64(late))),
             Column("openWindows", .bigint(Int64(openWindows))),
+            Column("log", Self.value(of: log)),
+            Column("rememberedIds", .bigint(Int64(rememberedIDs))),
+            Column("forgottenEarly", .bigint(Int64(forgottenEarly))),
+            Column("decidedByHash", .bigint(Int64(decidedByHash))),
             Column("subscriptions", .bigint(Int64(subscriptions))),
             Column("storage", .text(storageState)),
             Column("commits", .bigint(Int64(commits))),
@@ -153,6 +168,28 @@ package struct HubStatus: Sendable {
             Column("forgottenEarly", .bigint(Int64(forgottenEarly))),
             Column("broker", Self.value(of: broker.map { ($0.name, $0.count) })),
             Column("sinks", .array(sinks.map(Self.value(of:)))),
+        ])
+    }
+
+    private static func value(of log: RetentionStatus) -> Value {
+        .record([
+            Column("bytes", .bigint(Int64(log.logBytes))),
+            Column("segments", .bigint(Int64(log.segments))),
+            Column("firstOffset", .bigint(Int64(log.firstOffset.bytes))),
+            Column("firstTime", log.firstArrivalTime.map { .time($0) } ?? .null),
+            Column("removedRecords", .bigint(Int64(log.removedRecords))),
+            Column("removedQuarantined", .bigint(Int64(log.removedQuarantined))),
+            Column("removedSegments", .bigint(Int64(log.removedSegments))),
+            Column("removedBytes", .bigint(Int64(log.removedBytes))),
+            Column("heldBytes", .bigint(Int64(log.heldBytes))),
+            Column(
+                "holds",
+                .array(
+                    log.holds.map {
+                        .record([
+                            Column("name", .text($0.name)), Column("from", .bigint(Int64($0.from.bytes))),
+                        ])
+                    })),
         ])
     }
 
@@ -200,6 +237,7 @@ package struct HubStatus: Sendable {
         .record([
             Column("id", .text(device.id.text)),
             Column("records", .bigint(Int64(device.lastSequence))),
+            Column("firstSequence", .bigint(Int64(device.firstSequence))),
             Column("lastArrivalTime", device.lastArrivalTime.map { .time($0) } ?? .null),
         ])
     }

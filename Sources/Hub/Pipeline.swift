@@ -40,9 +40,9 @@ final class Pipeline: Sendable {
         queue = try DeviceQueue.open(
             directory: data + "/queue/0", files: files, limits: configuration.queueLimits, mode: .readWrite,
             nowTicks: clock.wallTicks(), seed: .random(in: .min ... .max))
-        // One thread writes it, another has its next segment ready.
+        // One thread writes it, another has its next segment ready and removes what is past keeping.
         storage = StorageThread(queue: queue, clock: clock)
-        segments = SegmentThread(queue: queue, segmentBytes: configuration.queueLimits.segmentBytes)
+        segments = SegmentThread(queue: queue, limits: configuration.queueLimits, clock: clock, log: log)
         // A third makes what is older smaller when there is time.
         compression = CompressionThread(queue: queue, clock: clock, log: log)
         // Connections and the broker's state live on the event loop; telemetry is staged there.
@@ -59,6 +59,8 @@ final class Pipeline: Sendable {
             queue: queue, directory: data + "/groups", files: files, clock: clock, log: log)
         loop.groups = groups
 
+        // Only now: who must not miss anything holds his place.
+        segments.start()
         minute.start()
         groups.start()
         storage.start(

@@ -18,7 +18,7 @@ struct QueryFolder {
     }
 
     /// Sets the folder aside when its checkpoint speaks of another log, or of more of this one than there is: as
-    /// after segments were moved away, or a backup of the log came back. Everything is then computed again from
+    /// after segments were moved away, or a backup of the log, or of the folder, came back. Everything is then computed again from
     /// the log, with the same result ids; minutes that have their file keep it.
     ///
     /// - Parameter log: gets a line when that happens.
@@ -28,10 +28,16 @@ struct QueryFolder {
         }
         let identity = Array(checkpoint.engineState.prefix(Self.identityBytes))
         let isSameLog = identity == Self.bytes(of: queue.identity)
-        if isSameLog, checkpoint.queueOffset <= queue.durableEnd.bytes { return }
+        let first = queue.firstOffset.bytes
+        let isThere =
+            checkpoint.queueOffset <= queue.durableEnd.bytes
+            && (checkpoint.queueOffset >= first || checkpoint.queueOffset == 0)
+        if isSameLog, isThere { return }
         let cause =
             isSameLog
-            ? "it had read the log to \(checkpoint.queueOffset), and the log ends at \(queue.durableEnd.bytes)"
+            ? checkpoint.queueOffset < first
+                ? "it had read the log to \(checkpoint.queueOffset), and retention removed all before \(first)"
+                : "it had read the log to \(checkpoint.queueOffset), and the log ends at \(queue.durableEnd.bytes)"
             : "it belongs to another log"
         var number = 1
         while files.exists("\(path).aside-\(number)") { number += 1 }

@@ -24,6 +24,9 @@ package final class QueryJob: @unchecked Sendable {
     private var saveNanoseconds: UInt64 = 0
     private var markedThrough: EventTime?
     private var recentRows: [String] = []
+    /// Retention must not remove what the next start reads again: everything from the checkpoint on.
+    private static let holdName = "query minute"
+    private let queue: DeviceQueue
     /// The log that the checkpoint's offset counts in.
     private let logIdentity: UInt64
 
@@ -54,6 +57,8 @@ package final class QueryJob: @unchecked Sendable {
             try outbox.truncate(to: 0)
             savedOffset = QueueOffset(0)
         }
+        self.queue = queue
+        queue.hold(name: Self.holdName, from: savedOffset)
         reader = queue.makeReader(from: savedOffset)
         sinks = try makeSinks(outbox)
     }
@@ -127,6 +132,7 @@ package final class QueryJob: @unchecked Sendable {
             queueOffset: reader.position.bytes, resultPosition: outbox.endPosition,
             engineState: [QueryFolder.bytes(of: logIdentity), engine.snapshot()])
         savedOffset = reader.position
+        queue.hold(name: Self.holdName, from: savedOffset)
         savedAt = clock()
         saveNanoseconds = savedAt &- now
         hasUnsavedRows = false

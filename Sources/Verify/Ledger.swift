@@ -19,8 +19,11 @@ struct Ledger {
         /// Message ids that are not in the key.
         var otherIDs: Set<String> = []
         var lastSequence: UInt64 = 0
-        /// The latest reading of the key stored so far, by its place in the key.
+        /// The latest reading of the key stored so far, by its place in the key, and the earliest.
         var lastStored = -1
+        var firstStored = Int.max
+        /// Windows that end here or before may lack readings that were removed.
+        var uncheckedThrough = Int64.min
         /// The latest event time of a reading that counts.
         var latestEvent: EventTime?
         var windows: [WindowKey: WindowTruth] = [:]
@@ -31,12 +34,17 @@ struct Ledger {
 
     var report = VerifyReport()
     private let rules: Verifier.TimeRules
+    private let removed: Verifier.Removed
     private var devices: [String: Device] = [:]
     private var fieldNumbers: [String: Int32] = [:]
     private var fieldNames: [String] = []
     private var resultIDs: Set<String> = []
 
-    init(rules: Verifier.TimeRules) { self.rules = rules }
+    init(rules: Verifier.TimeRules, removed: Verifier.Removed) {
+        self.rules = rules
+        self.removed = removed
+        report.removedByRetention = Int(removed.records.values.reduce(removed.quarantined, +))
+    }
 
     // MARK: Key
 
@@ -122,6 +130,7 @@ struct Ledger {
                 "\(name): sequence \(record.sequence) is behind a reading that was sent later")
         }
         device.lastStored = max(device.lastStored, index)
+        device.firstStored = min(device.firstStored, index)
         if let change = difference(record, reading, payload) { report.altered.add("\(name): \(change)") }
         count(device, reading.values, event: reading.eventTime, arrival: record.arrivalTime)
     }
@@ -173,10 +182,7 @@ struct Ledger {
             return
         }
         device.latestEvent = max(device.latestEvent ?? event, event)
-        // The minute that ends at or after the event: `(end − 1 min, end]`.
-        let minute = EventTime.ticksPerMinute
-        let remainder = ((event.ticks % minute) + minute) % minute
-        let end = remainder == 0 ? event.ticks : event.ticks - remainder + minute
+        let end = Self.windowEnd(event.ticks)
         for member in values {
             guard let number = member.value.number, !rules.excludedFields.contains(member.name) else {
                 continue
@@ -189,23 +195,60 @@ struct Ledger {
     // MARK: Verdict
 
     mutating func finish() {
+        // A device whose records are all gone stands in the key and in the rows only.
+        var quarantineRoom = Int(removed.quarantined)
         for device in devices.values.sorted(by: { $0.name < $1.name }) {
-            finishReadings(device)
+            finishReadings(device, &quarantineRoom)
             finishWindows(device)
         }
     }
 
-    private mutating func finishReadings(_ device: Device) {
+    /// Each reading of the key is stored, or among the first of its device, which retention removed: as many as it
+    /// says, and none that was sent after one that is there.
+    private mutating func finishReadings(_ device: Device, _ quarantineRoom: inout Int) {
         let names = Dictionary(uniqueKeysWithValues: device.indices.map { ($0.value, $0.key) })
+        let removedCount = Int(removed.records[device.name] ?? 0)
+        var room = removedCount
         for (index, reading) in device.readings.enumerated() {
             let name = "\(device.name) \(names[index] ?? "")"
+            let mayBeRemoved = index < device.firstStored
             switch reading.expectation {
             case .once where reading.storedCount == 0:
-                report.lost.add(reading.isQuarantined ? "\(name): it is in quarantine" : name)
-            case .quarantine where !reading.isQuarantined: report.missingQuarantine.add(name)
+                if mayBeRemoved, room > 0, !reading.isQuarantined {
+                    room -= 1
+                    note(removed: reading, of: device)
+                    continue
+                }
+                report.lost.add(
+                    reading.isQuarantined
+                        ? "\(name): it is in quarantine"
+                        : mayBeRemoved && removedCount > 0
+                            ? "\(name), or one before it: retention removed only \(removedCount)" : name)
+            case .quarantine where !reading.isQuarantined:
+                if mayBeRemoved, quarantineRoom > 0 {
+                    quarantineRoom -= 1
+                } else {
+                    report.missingQuarantine.add(name)
+                }
             default: break
             }
         }
+        // What else was removed is not in the key: its windows are not known.
+        if room > 0 {
+            let latest = removed.arrivedBefore.map { Self.windowEnd($0.ticks + rules.earlyTicks) }
+            device.uncheckedThrough = max(device.uncheckedThrough, latest ?? .max)
+        }
+    }
+
+    private func note(removed reading: Reading, of device: Device) {
+        device.uncheckedThrough = max(device.uncheckedThrough, Self.windowEnd(reading.eventTime.ticks))
+    }
+
+    /// The end of the minute that an event falls into: `(end − 1 min, end]`.
+    private static func windowEnd(_ ticks: Int64) -> Int64 {
+        let minute = EventTime.ticksPerMinute
+        let remainder = ((ticks % minute) + minute) % minute
+        return remainder == 0 ? ticks : ticks - remainder + minute
     }
 
     private mutating func finishWindows(_ device: Device) {
@@ -214,6 +257,10 @@ struct Ledger {
         let completeTicks = report.completeThrough?.ticks ?? .min
         for key in keys {
             let name = "\(device.name) \(fieldNames[Int(key.field)]) \(EventTime(ticks: key.end))"
+            if key.end <= device.uncheckedThrough {
+                report.windowsUnchecked += 1
+                continue
+            }
             switch (device.windows[key], device.rows[key]) {
             case (let truth?, let row?):
                 report.windowsChecked += 1
@@ -241,6 +288,7 @@ struct Ledger {
     private mutating func device(_ name: String) -> Device {
         if let device = devices[name] { return device }
         let device = Device(name: name)
+        device.lastSequence = removed.records[name] ?? 0
         devices[name] = device
         return device
     }

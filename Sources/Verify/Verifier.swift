@@ -31,6 +31,18 @@ package struct Verifier {
         package init() {}
     }
 
+    /// What retention removed: a beginning of the log, and so the first records of each device.
+    package struct Removed: Sendable {
+        /// By device: how many of its first records.
+        package var records: [String: UInt64] = [:]
+        /// How many of the first quarantined messages, all devices together.
+        package var quarantined: UInt64 = 0
+        /// Nothing that was removed arrived after it; nil when nothing was removed.
+        package var arrivedBefore: EventTime?
+
+        package init() {}
+    }
+
     private let files: any FileStore
     private let rules: TimeRules
 
@@ -46,14 +58,15 @@ package struct Verifier {
     ///   - answerKey: path of the key, JSON lines; nil checks sequences, message ids and windows only.
     ///   - completeThrough: every window that ends here or before must have its row. nil: none has to, and
     ///     the rows that are there are still checked. Ask for it before the rows are read.
+    ///   - removed: what need not be among the records, because retention removed it.
     ///   - records: calls its argument with every stored record and every quarantined one, each device's in
     ///     the order of the log.
     /// - Throws: `VerifyInputError` for a key that cannot be read, `FileError`, and what `records` throws.
     package func verify(
-        answerKey: String?, rows: Rows, completeThrough: EventTime?,
+        answerKey: String?, rows: Rows, completeThrough: EventTime?, removed: Removed = Removed(),
         records: (_ each: (TelemetryRecord) throws -> Void) throws -> Void
     ) throws -> VerifyReport {
-        var ledger = Ledger(rules: rules)
+        var ledger = Ledger(rules: rules, removed: removed)
         ledger.report.completeThrough = completeThrough
         if let answerKey { try readKey(answerKey, into: &ledger) }
         switch rows {

@@ -27,12 +27,17 @@ package struct VerifyReport: Sendable, Equatable {
     package var storedBesideKey = 0
     /// Readings set aside in quarantine, of the key or not.
     package var quarantined = 0
+    /// Records and quarantined messages that retention removed: the first of each device. Whether they were
+    /// counted once is not proved any more.
+    package var removedByRetention = 0
     /// Stored readings that are not in their window, because they came too late or too early.
     package var late = 0
     /// Windows compared with their rows, and the moment up to which each window must have one.
     package var windowsChecked = 0
     /// Windows with readings, without a row, that end after `completeThrough`: nothing is proved about them.
     package var windowsOpen = 0
+    /// Windows that may have had readings that retention removed: nothing is proved about them either.
+    package var windowsUnchecked = 0
     package var completeThrough: EventTime?
 
     /// Expected once and not stored.
@@ -105,6 +110,9 @@ extension VerifyReport {
             line("stored, not in the key", storedBesideKey, "their windows are checked too")
         }
         if quarantined > 0 { line("in quarantine", quarantined) }
+        if removedByRetention > 0 {
+            line("removed by retention", removedByRetention, "the first ones of their devices")
+        }
         if late > 0 { line("late readings", late, "kept beside the windows, on purpose") }
         let (records, windows) = (findings.prefix(7), findings.dropFirst(7))
         // The three that matter are always there; the others only speak up when they have something to say.
@@ -113,6 +121,9 @@ extension VerifyReport {
         }
         line("windows checked", windowsChecked, completeThrough.map { "complete through \($0)" } ?? "")
         if windowsOpen > 0 { line("windows still open", windowsOpen, "not due yet, not checked") }
+        if windowsUnchecked > 0 {
+            line("windows not checked", windowsUnchecked, "readings of theirs were removed by retention")
+        }
         line("windows wrong", windowsWrong)
         for entry in windows where entry.finding.count > 0 {
             line("  " + entry.title, entry.finding.count, examples: entry.finding.examples)
@@ -129,11 +140,13 @@ extension VerifyReport {
             integer("answerKey", keyOnce + keyNever + keyQuarantine), integer("expectedOnce", keyOnce),
             integer("expectedNever", keyNever), integer("expectedQuarantine", keyQuarantine),
             integer("storedOnce", storedOnce), integer("storedBesideKey", storedBesideKey),
-            integer("quarantined", quarantined), integer("late", late),
+            integer("quarantined", quarantined), integer("removedByRetention", removedByRetention),
+            integer("late", late),
         ]
         columns += findings.map { integer($0.name, $0.finding.count) }
         columns += [
             integer("windowsChecked", windowsChecked), integer("windowsOpen", windowsOpen),
+            integer("windowsUnchecked", windowsUnchecked),
             integer("windowsWrong", windowsWrong),
         ]
         columns.append(Column("completeThrough", completeThrough.map { .time($0) } ?? .null))

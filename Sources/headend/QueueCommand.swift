@@ -29,7 +29,9 @@ struct QueueCommand: AsyncParsableCommand {
                     Console.line(
                         json
                             ? device.json()
-                            : "\(device.id)  \(device.records)  \(device.lastArrivalTime ?? "-")")
+                            : "\(device.id)  \(device.records)  \(device.lastArrivalTime ?? "-")"
+                                + (device.firstSequence > 1
+                                    ? "  (\(device.firstSequence - 1) removed by retention)" : ""))
                 }
                 guard let last = page.last, page.count == 1_000 else { return }
                 after = last.id
@@ -69,9 +71,9 @@ struct QueueCommand: AsyncParsableCommand {
                         try await hub.quarantined(from: next, limit: size)
                     }
                 for record in page { Console.line(RecordLine.text(record, json: json)) }
-                if page.isEmpty { return }
+                guard let last = page.last else { return }
                 left -= page.count
-                next += UInt64(page.count)
+                next = try RunningHub.next(after: last)
             }
         }
     }
@@ -102,7 +104,7 @@ struct QueueCommand: AsyncParsableCommand {
             repeat {
                 let page = try await hub.records(device: device, from: next, limit: 1_000)
                 for record in page { Console.line(RecordLine.text(record, json: json)) }
-                next += UInt64(page.count)
+                if let last = page.last { next = try RunningHub.next(after: last) }
                 if page.isEmpty, follow { try await Task.sleep(for: .milliseconds(300)) }
                 if !follow, page.isEmpty { return }
             } while true

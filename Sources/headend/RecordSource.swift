@@ -49,7 +49,10 @@ protocol RecordSource {
 
 struct DeviceLine: Codable {
     var id: String
+    /// The last sequence.
     var records: UInt64
+    /// The first sequence that retention left.
+    var firstSequence: UInt64
     var lastArrivalTime: String?
 
     func json() -> String {
@@ -57,6 +60,7 @@ struct DeviceLine: Codable {
         Column.appendJSON(
             [
                 Column("id", .text(id)), Column("records", .bigint(Int64(records))),
+                Column("firstSequence", .bigint(Int64(firstSequence))),
                 Column("lastArrivalTime", lastArrivalTime.map { .text($0) } ?? .null),
             ], to: &bytes)
         return String(decoding: bytes, as: UTF8.self)
@@ -92,7 +96,8 @@ final class StoppedHub: RecordSource {
     func devices(after: String, limit: Int) -> [DeviceLine] {
         queue.deviceSummaries(after: DeviceID(after), limit: limit).map {
             DeviceLine(
-                id: $0.id.text, records: $0.lastSequence, lastArrivalTime: $0.lastArrivalTime?.description)
+                id: $0.id.text, records: $0.lastSequence, firstSequence: $0.firstSequence,
+                lastArrivalTime: $0.lastArrivalTime?.description)
         }
     }
 
@@ -160,6 +165,12 @@ struct RunningHub: RecordSource {
     }
 
     func close() {}
+
+    /// The sequence behind a record, to go on reading at.
+    static func next(after record: [UInt8]) throws -> UInt64 {
+        struct Place: Decodable { var sequence: UInt64 }
+        return try JSONDecoder().decode(Place.self, from: Data(record)).sequence + 1
+    }
 
     /// The hub writes one object a line inside the array's brackets, so that no number is rounded on the way.
     static func objects(_ data: Data) -> [[UInt8]] {

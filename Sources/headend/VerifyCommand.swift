@@ -49,7 +49,8 @@ struct VerifyCommand: AsyncParsableCommand {
                 let written = try ResultFiles(root: folder, files: PosixFileStore()).newestWindowEnd()
                 let through = due(written, lastArrival: EventTime(ticks: stopped.queue.lastArrivalTicks))
                 return try verifier.verify(
-                    answerKey: answerKey, rows: .directory(folder), completeThrough: through
+                    answerKey: answerKey, rows: .directory(folder), completeThrough: through,
+                    removed: stopped.removed
                 ) {
                     each in try stopped.queue.scan { record, _ in try each(record) }
                 }
@@ -59,10 +60,12 @@ struct VerifyCommand: AsyncParsableCommand {
         }
         guard let running = source as? RunningHub else { throw Failure.input("nothing to verify") }
         let (rows, written) = try await running.results()
-        let records = try await running.everything()
+        let (records, removed) = try await running.everything()
         let through = due(written, lastArrival: records.map(\.arrivalTime).max())
         do {
-            return try verifier.verify(answerKey: answerKey, rows: .lines(rows), completeThrough: through) {
+            return try verifier.verify(
+                answerKey: answerKey, rows: .lines(rows), completeThrough: through, removed: removed
+            ) {
                 each in
                 for record in records { try each(record) }
             }
@@ -83,6 +86,17 @@ extension VerifyCommand {
         let due = EventTime(
             ticks: (lastArrival.ticks - minute - 5 * EventTime.ticksPerSecond) / minute * minute)
         return max(written ?? due, due)
+    }
+}
+
+extension StoppedHub {
+    /// What retention removed, as far as the log on disk says.
+    var removed: Verifier.Removed {
+        var removed = Verifier.Removed()
+        for entry in queue.removedRecords { removed.records[entry.device.text] = entry.count }
+        removed.quarantined = queue.firstQuarantinedSequence - 1
+        if queue.firstOffset.bytes > 0 { removed.arrivedBefore = queue.firstArrivalTime }
+        return removed
     }
 }
 
@@ -116,31 +130,58 @@ extension RunningHub {
         return found
     }
 
-    /// Every stored and every quarantined record, each device's in order.
-    func everything() async throws -> [TelemetryRecord] {
+    /// Every stored and every quarantined record, each device's in order, and what retention had removed when
+    /// they were read.
+    func everything() async throws -> (records: [TelemetryRecord], removed: Verifier.Removed) {
         var records: [TelemetryRecord] = []
+        var removed = Verifier.Removed()
         var after = ""
         while true {
             let page = try await devices(after: after, limit: 1_000)
             for device in page {
-                var next: UInt64 = 1
-                while true {
-                    let lines = try await self.records(device: device.id, from: next, limit: 10_000)
-                    records.append(contentsOf: try lines.map(Self.record))
-                    if lines.isEmpty { break }
-                    next += UInt64(lines.count)
+                let found = try await pages {
+                    try await self.records(device: device.id, from: $0, limit: 10_000)
                 }
+                // What went while this was read counts as gone: all behind it was read.
+                let first = try await firstSequence(device)
+                if first > 1 { removed.records[device.id] = first - 1 }
+                records += found.filter { $0.sequence >= first }
             }
             guard let last = page.last, page.count == 1_000 else { break }
             after = last.id
         }
-        var next: UInt64 = 1
+        let aside = try await pages { try await quarantined(from: $0, limit: 10_000) }
+        let log = try await logStatus()
+        removed.quarantined = log.removedQuarantined
+        if log.removedSegments > 0 { removed.arrivedBefore = log.firstTime.flatMap { EventTime.parse($0) } }
+        records += aside.filter { $0.sequence > removed.quarantined }
+        return (records, removed)
+    }
+
+    private func pages(_ read: (_ from: UInt64) async throws -> [[UInt8]]) async throws -> [TelemetryRecord] {
+        var records: [TelemetryRecord] = []
         while true {
-            let lines = try await quarantined(from: next, limit: 10_000)
-            records.append(contentsOf: try lines.map(Self.record))
+            let lines = try await read((records.last?.sequence ?? 0) + 1)
             if lines.isEmpty { return records }
-            next += UInt64(lines.count)
+            records += try lines.map(Self.record)
         }
+    }
+
+    private struct LogStatus: Decodable {
+        var removedQuarantined: UInt64
+        var removedSegments: UInt64
+        var firstTime: String?
+    }
+
+    private func logStatus() async throws -> LogStatus {
+        struct Status: Decodable { var log: LogStatus }
+        return try JSONDecoder().decode(Status.self, from: try await get("api/v1/status")).log
+    }
+
+    private func firstSequence(_ device: DeviceLine) async throws -> UInt64 {
+        try JSONDecoder().decode(
+            DeviceLine.self, from: try await get("api/v1/devices/\(device.id)")
+        ).firstSequence
     }
 
     private static func record(_ json: [UInt8]) throws -> TelemetryRecord {

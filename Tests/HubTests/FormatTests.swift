@@ -1,3 +1,4 @@
+import DeviceQueue
 import Hub
 import MosquittoClient
 import Telemetry
@@ -38,6 +39,33 @@ struct FormatTests {
         #expect(ResultFiles.windowEnd(ofFile: "minute-20260301T001200Z.jsonl.part") == nil)
         #expect(ResultFiles.windowEnd(ofFile: "notes.jsonl") == nil)
         #expect(ResultFiles.windowEnd(ofFile: "minute-é0260301T001200Z.jsonl") == nil)
+    }
+
+    @Test("retention is read with its units, and every mistake is named with its place")
+    func retention() throws {
+        func read(_ text: String) throws -> RetentionPolicy {
+            try HubConfigurationFile.parse("retention: \(text)\n", path: "hub.yaml").retention
+        }
+        #expect(try read("{ age: 7d }") == RetentionPolicy(ageTicks: 7 * 86_400 * 10_000_000))
+        #expect(
+            try read("{ age: 90s, bytes: 50GB, recordsPerDevice: 100000 }")
+                == RetentionPolicy(
+                    ageTicks: 900_000_000, bytes: 50_000_000_000, recordsPerDevice: 100_000))
+        #expect(try read("{ bytes: 2 GiB }").bytes == 2 << 30)
+        #expect(try read("{ bytes: 1000 }").bytes == 1_000)
+        #expect(try HubConfigurationFile.parse("data: x\n", path: "").retention.keepsEverything)
+        for (text, hint) in [
+            ("{ age: 7 }", "age: is a duration"), ("{ age: 0d }", "age: is a duration"),
+            ("{ age: 7 weeks }", "for example 7d"), ("{ age: 99999999999999d }", "age: is a duration"),
+            ("{ bytes: -1 }", "bytes: is a size"), ("{ bytes: many }", "for example 50GB"),
+            ("{ bytes: [1] }", "bytes: is a size"), ("{ recordsPerDevice: 0 }", "whole number from 1"),
+            ("{ recordsPerDevise: 5 }", "did you mean \"recordsPerDevice\"?"), ("7d", "is a map of limits"),
+        ] {
+            let problems = #expect(throws: HubConfigurationFile.Problems.self) { try read(text) }
+            #expect(problems?.lines.count == 1, "\(text)")
+            #expect(problems?.lines.first?.hasPrefix("hub.yaml:1:") == true, "\(text)")
+            #expect(problems?.lines.first?.contains(hint) == true, "\(text): \(problems?.lines ?? [])")
+        }
     }
 
     @Test("a configuration file is read, and everything wrong in it is named with its place")

@@ -128,12 +128,12 @@ struct Scene {
         }
     }
 
-    func verify() throws -> VerifyReport {
+    func verify(removed: Verifier.Removed = Verifier.Removed()) throws -> VerifyReport {
         let directory = try TemporaryDirectory()
         try directory.write("truth.jsonl", key.map { $0 + "\n" }.joined())
         return try Verifier(files: PosixFileStore()).verify(
             answerKey: directory.path + "/truth.jsonl", rows: .lines(rows.map(\.json)),
-            completeThrough: completeThrough
+            completeThrough: completeThrough, removed: removed
         ) { each in for record in records { try each(record) } }
     }
 }
