@@ -92,9 +92,6 @@ extension HubStatus {
             "headend_queue_qos2_unlogged_total", "counter",
             "QoS 2 messages above the limit of clients: a kill may store them twice.", [("", unloggedQoS2)])
         metric(
-            "headend_queue_forgotten_early_total", "counter",
-            "Message ids forgotten before their horizon, for want of memory.", [("", forgottenEarly)])
-        metric(
             "headend_mqtt_broker", "gauge", "What the broker holds, and what it dropped or refused.",
             broker.map { ("{of=\"\($0.name)\"}", $0.count) })
         metric("headend_query_rows_total", "counter", "Result rows of closed windows.", [("", windowsClosed)])

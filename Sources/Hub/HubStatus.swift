@@ -34,6 +34,7 @@ package struct HubStatus: Sendable {
     package var log: RetentionStatus
     /// Message ids in memory, and those forgotten before their time.
     package var rememberedIDs: Int
+    /// Message ids forgotten before their horizon, for want of memory.
     package var forgottenEarly: Int
     /// Messages taken for duplicates by a hash alone, because the stored record does not read back.
     package var decidedByHash: Int
@@ -53,8 +54,6 @@ package struct HubStatus: Sendable {
     /// Clients whose QoS 2 state is in the log, and QoS 2 messages of those above the limit.
     package var qos2Clients: Int
     package var unloggedQoS2: Int
-    /// Message ids forgotten before their horizon, for want of memory.
-    package var forgottenEarly: Int
     /// Sessions, retained messages, what waits, and what was not delivered or not kept and why.
     package var broker: [(name: String, count: Int)]
     /// Messages that subscribers did not get: too slow at QoS 0, or their session's buffer was full.
@@ -105,7 +104,6 @@ package struct HubStatus: Sendable {
         partialsRefused = pipeline.counters.partialsRefused.load(ordering: .relaxed)
         qos2Clients = pipeline.queue.clientCount
         unloggedQoS2 = pipeline.counters.unloggedQoS2.load(ordering: .relaxed)
-        forgottenEarly = Int(queue.forgottenEarly)
         let slow = pipeline.counters.droppedSlowConsumer.load(ordering: .relaxed)
         let broker = pipeline.counters.brokerCounters
         self.broker = [
@@ -165,7 +163,6 @@ package struct HubStatus: Sendable {
             Column("partialsRefused", .bigint(Int64(partialsRefused))),
             Column("qos2Clients", .bigint(Int64(qos2Clients))),
             Column("unloggedQoS2", .bigint(Int64(unloggedQoS2))),
-            Column("forgottenEarly", .bigint(Int64(forgottenEarly))),
             Column("broker", Self.value(of: broker.map { ($0.name, $0.count) })),
             Column("sinks", .array(sinks.map(Self.value(of:)))),
         ])
