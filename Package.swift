@@ -35,13 +35,17 @@ let package = Package(
             dependencies: ["CChecksum", "CZstd", "Telemetry", "Platform"]),
         .target(name: "ConsumerGroups", dependencies: ["CChecksum", "Telemetry", "Platform"]),
         .target(name: "QueryLanguage", dependencies: ["Telemetry"]),
-        .target(name: "PerpetualQuery", dependencies: ["CChecksum", "Telemetry"]),
+        .target(name: "PerpetualQuery", dependencies: ["CChecksum", "QueryLanguage", "Telemetry"]),
         .systemLibrary(
             name: "CMosquitto", pkgConfig: "libmosquitto", providers: [.apt(["libmosquitto-dev"])]),
         .target(
             name: "MosquittoClient", dependencies: ["CMosquitto", "CEpoll", "Platform"], exclude: ["CEpoll"]),
         .target(
             name: "ResultSink", dependencies: ["CChecksum", "Telemetry", "Platform", "MosquittoClient"]),
+
+        // Queries over files, offline.
+        .target(
+            name: "QueryReplay", dependencies: ["QueryLanguage", "PerpetualQuery", "Telemetry", "Platform"]),
 
         // The simulated devices, the load generator, and the proof.
         .target(
@@ -76,8 +80,8 @@ let package = Package(
         .executableTarget(
             name: "headend",
             dependencies: [
-                "Hub", "SimulationKit", "Fleet", "Load", "Verify", "QueryLanguage", "MQTTWire", "DeviceQueue",
-                "Telemetry",
+                "Hub", "SimulationKit", "Fleet", "Load", "Verify", "QueryLanguage", "PerpetualQuery",
+                "QueryReplay", "MQTTWire", "DeviceQueue", "Telemetry",
                 "Platform", "MosquittoClient",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "UnixSignals", package: "swift-service-lifecycle"),
@@ -99,6 +103,10 @@ let package = Package(
             name: "QueryLanguageTests", dependencies: ["QueryLanguage", "Telemetry"],
             resources: [.copy("Queries")]),
         .testTarget(name: "PerpetualQueryTests", dependencies: ["PerpetualQuery", "Telemetry"]),
+        .testTarget(
+            name: "GoldenTests",
+            dependencies: ["PerpetualQuery", "QueryLanguage", "QueryReplay", "Telemetry", "Platform"],
+            resources: [.copy("Cases")]),
         .testTarget(name: "MosquittoClientTests", dependencies: ["MosquittoClient", "Platform"]),
         .testTarget(
             name: "ResultSinkTests", dependencies: ["ResultSink", "PerpetualQuery", "Telemetry", "Platform"]),

@@ -85,6 +85,42 @@ struct Accumulator {
         count += 1
     }
 
+    /// Takes in the values of another, as if they came after those of this one.
+    mutating func merge(_ other: Accumulator) {
+        if other.count == 0 { return }
+        if count == 0 {
+            let own = field
+            self = other
+            field = own
+            return
+        }
+        let total = count + other.count
+        let sums = (low: sumLow, high: sumHigh, flags: flags)
+        // Only the extremes are taken from these two; count and sum are set below.
+        for (bits, isFloat) in [
+            (other.minimum, other.flags & Self.minimumIsFloat != 0),
+            (other.maximum, other.flags & Self.maximumIsFloat != 0),
+        ] {
+            if isFloat { add(Double(bitPattern: bits)) } else { add(Int64(bitPattern: bits)) }
+        }
+        count = total
+        flags = flags & ~Self.sumIsFloat | sums.flags & Self.sumIsFloat
+        (sumLow, sumHigh) = (sums.low, sums.high)
+        if flags & Self.sumIsFloat != 0 || other.flags & Self.sumIsFloat != 0 {
+            sumLow = (floatSum + other.floatSum).bitPattern
+            sumHigh = 0
+            flags |= Self.sumIsFloat
+        } else {
+            let sum = exactSum + other.exactSum
+            sumLow = UInt64(truncatingIfNeeded: sum)
+            sumHigh = UInt64(truncatingIfNeeded: sum >> 64)
+        }
+    }
+
+    private var floatSum: Double {
+        flags & Self.sumIsFloat != 0 ? Double(bitPattern: sumLow) : Double(exactSum)
+    }
+
     var minimumValue: Value {
         flags & Self.minimumIsFloat != 0
             ? .float(Double(bitPattern: minimum)) : .bigint(Int64(bitPattern: minimum))

@@ -3,8 +3,13 @@ package struct Name: Hashable, Sendable {
     package var text: String
     package var span: SourceSpan
 
+    package init(text: String, span: SourceSpan) {
+        self.text = text
+        self.span = span
+    }
+
     /// Names of inputs, steps and outputs compare without regard to case.
-    func matches(_ other: String) -> Bool { text.lowercased() == other.lowercased() }
+    package func matches(_ other: String) -> Bool { text.lowercased() == other.lowercased() }
 }
 
 /// A constant.
@@ -29,7 +34,7 @@ package struct Expression: Hashable, Sendable {
     /// Levels of the tree, at least 1; the reader keeps it within `QueryLimits.expressionHeightMax`.
     let height: Int
 
-    init(_ kind: Kind, _ span: SourceSpan) {
+    package init(_ kind: Kind, _ span: SourceSpan) {
         self.kind = kind
         self.span = span
         height = 1 + (kind.children.map(\.height).max() ?? 0)
@@ -63,6 +68,7 @@ package enum UnaryOperator: String, Hashable, Sendable {
     case minus = "-"
     case plus = "+"
     case not = "NOT"
+    case complement = "~"
 }
 
 package enum BinaryOperator: String, Hashable, Sendable {
@@ -79,6 +85,9 @@ package enum BinaryOperator: String, Hashable, Sendable {
     case multiply = "*"
     case divide = "/"
     case remainder = "%"
+    case bitAnd = "&"
+    case bitOr = "|"
+    case bitXor = "^"
 }
 
 package struct CaseBranch: Hashable, Sendable {

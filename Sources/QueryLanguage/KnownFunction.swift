@@ -102,8 +102,8 @@ enum FunctionTable {
         make("STDEVP", .aggregate, 1...1, "value"),
         make("VAR", .aggregate, 1...1, "value"),
         make("VARP", .aggregate, 1...1, "value"),
-        make("TopOne", .aggregate, 0...0, ""),
-        make("CollectTop", .aggregate, 1...1, "count"),
+        make("TopOne", .aggregate, 0...1, "[value]"),
+        make("CollectTop", .aggregate, 1...2, "count [, value]"),
         make("Collect", .aggregate, 0...1, "[value]"),
         make("Percentile_Cont", .aggregate, 1...1, "fraction"),
         make("Percentile_Disc", .aggregate, 1...1, "fraction"),
@@ -111,7 +111,7 @@ enum FunctionTable {
 
     private static let analytics: [KnownFunction] = [
         make("LAG", .analytic, 1...3, "value [, offset [, default]]"),
-        make("LAST", .analytic, 1...1, "value"),
+        make("LAST", .analytic, 1...2, "value [, default]"),
         make("ISFIRST", .analytic, 2...2, "unit, length"),
     ]
 
@@ -119,10 +119,10 @@ enum FunctionTable {
         make("ABS", .scalar, 1...1, "value"), make("CEILING", .scalar, 1...1, "value"),
         make("EXP", .scalar, 1...1, "value"), make("FLOOR", .scalar, 1...1, "value"),
         make("POWER", .scalar, 2...2, "value, exponent"),
-        make("ROUND", .scalar, 2...3, "value, digits [, truncate]"),
+        make("ROUND", .scalar, 2...2, "value, digits"),
         make("SIGN", .scalar, 1...1, "value"), make("SQUARE", .scalar, 1...1, "value"),
         make("SQRT", .scalar, 1...1, "value"), make("COALESCE", .scalar, 1...many, "value, …"),
-        make("GetType", .scalar, 1...1, "value"),
+        make("NULLIF", .scalar, 2...2, "value, other"), make("GetType", .scalar, 1...1, "value"),
         make("CHARINDEX", .scalar, 2...3, "find, text [, start]"),
         make("CONCAT", .scalar, 2...many, "text, …"),
         make("CONCAT_WS", .scalar, 3...many, "separator, text, …"),
@@ -151,6 +151,7 @@ enum FunctionTable {
         make("GetArrayElements", .tableValued, 1...1, "array"),
         make("GetRecordPropertyValue", .scalar, 2...2, "record, name"),
         make("GetRecordProperties", .tableValued, 1...1, "record"),
+        make("JSON_PARSE", .scalar, 1...1, "text"),
         make("GetMetadataPropertyValue", .scalar, 2...2, "input, name"),
         make("CreatePoint", .scalar, 2...2, "latitude, longitude"),
         make("ST_DISTANCE", .scalar, 2...2, "from, to"),

@@ -91,6 +91,13 @@ struct Lexer {
             let name = try quoted(open: "[", close: "]", what: "name")
             if name.isEmpty { throw QueryError(start, "a name in brackets is empty", hint: "write [name]") }
             emit(&self, .bracketed, name)
+        case "\"":
+            // Double quotes are for names, as brackets are; for those with brackets in them above all.
+            let name = try quoted(open: "\"", close: "\"", what: "name")
+            if name.isEmpty {
+                throw QueryError(start, "a name in quotes is empty", hint: "write 'text' for text")
+            }
+            emit(&self, .bracketed, name)
         case "0"..."9":
             let isFloat = try number()
             emit(&self, .number(isFloat: isFloat), spelling(from))
@@ -104,7 +111,8 @@ struct Lexer {
         default:
             let symbol = try self.symbol(scalar)
             advance(symbol.unicodeScalars.count)
-            emit(&self, .symbol, symbol == "!=" ? "<>" : symbol)
+            let plain = ["!=": "<>", "!<": ">=", "!>": "<="][symbol] ?? symbol
+            emit(&self, .symbol, plain)
         }
         return true
     }
@@ -154,7 +162,7 @@ struct Lexer {
             if scalar == close {
                 advance()
                 guard peek() == close else { return String(text) }
-            } else if scalar == "\n", close == "]" {
+            } else if scalar == "\n", close != "'" {
                 break
             }
             text.append(scalar)
@@ -164,7 +172,7 @@ struct Lexer {
             start, "this \(what) is never closed",
             hint: close == "'"
                 ? "end it with '; a quote inside the text is written twice: 'it''s'"
-                : "end it with ] on the same line")
+                : "end it with \(close) on the same line")
     }
 
     private mutating func number() throws(QueryError) -> Bool {
@@ -195,15 +203,18 @@ struct Lexer {
         if let second = peek(1) {
             let pair = "\(scalar)\(second)"
             if ["<>", "<=", ">=", "!="].contains(pair) { return pair }
-            let meant = ["==": "=", "&&": "AND", "||": "OR", "!<": ">=", "!>": "<="][pair]
+            if pair == "!<" || pair == "!>" { return pair }
+            let meant = ["==": "=", "&&": "AND", "||": "OR"][pair]
             if let meant {
                 throw QueryError(here(2), "there is no operator `\(pair)`", suggestion: meant)
             }
         }
-        if ["(", ")", ",", ".", ";", "+", "-", "*", "/", "%", "=", "<", ">"].contains(scalar) {
+        if ["(", ")", ",", ".", ";", "+", "-", "*", "/", "%", "=", "<", ">", "&", "|", "^", "~"].contains(
+            scalar)
+        {
             return String(scalar)
         }
-        if scalar == "\"" || scalar == "`" || Self.isTypographicQuote(scalar) {
+        if scalar == "`" || Self.isTypographicQuote(scalar) {
             throw QueryError(
                 here(), "`\(scalar)` does not quote anything here",
                 hint: "write 'text' for text and [name] for a name")

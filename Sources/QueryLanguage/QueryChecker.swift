@@ -91,6 +91,10 @@ package struct QueryChecker {
                 hint: "give one an alias: JOIN \(name.text) AS other")
         }
         for case .star(let qualifier?, _) in select.items where !scope.isSource(qualifier.text) {
+            // `record.*` is right too, unless the name looks like that of a source.
+            guard Suggestion.nearest(to: qualifier.text, in: scope.sources.map(\.text)) != nil else {
+                continue
+            }
             report(
                 qualifier.span, "there is no source \(qualifier.text) in this SELECT",
                 hint: "the sources are " + scope.sources.map(\.text).joined(separator: ", "),
@@ -137,17 +141,19 @@ package struct QueryChecker {
 }
 
 /// What a SELECT calls its sources.
-struct SelectScope {
-    let sources: [Name]
+package struct SelectScope {
+    /// The visible names, in the order of the text.
+    package let sources: [Name]
 
-    init(_ select: Select) {
+    package init(_ select: Select) {
         let applied: [Name] = select.relations.compactMap { relation in
             if case .apply(let apply) = relation { apply.alias } else { nil }
         }
         sources = select.inputs.map(\.visibleName) + applied
     }
 
-    func isSource(_ name: String) -> Bool { sources.contains { $0.matches(name) } }
+    /// Whether a name is that of a source.
+    package func isSource(_ name: String) -> Bool { sources.contains { $0.matches(name) } }
 
     /// A column's path in lower case, without the source in front.
     func fieldPath(_ path: [PathElement]) -> [String] {
@@ -172,7 +178,7 @@ struct SelectScope {
     }
 
     /// A form in which two spellings of the same expression are equal: lower case, sources left out.
-    func comparable(_ expression: Expression) -> String {
+    package func comparable(_ expression: Expression) -> String {
         if case .column(let path) = expression.kind { return fieldPath(path).joined(separator: ".") }
         var text = QueryPrinter.text(of: expression).lowercased()
         for source in sources {
@@ -184,7 +190,7 @@ struct SelectScope {
 
 extension Expression {
     /// Calls `body` for this and all expressions below while it returns true; false leaves out what is below.
-    func visit(_ body: (Expression) -> Bool) {
+    package func visit(_ body: (Expression) -> Bool) {
         guard body(self) else { return }
         for child in kind.children { child.visit(body) }
     }

@@ -48,7 +48,7 @@ extension QueryParser {
             guard let symbol = BinaryOperator(rawValue: current.text) else { return nil }
             let level: Level =
                 switch symbol {
-                case .add, .subtract: .additive
+                case .add, .subtract, .bitAnd, .bitOr, .bitXor: .additive
                 case .multiply, .divide, .remainder: .multiplicative
                 default: .comparison
                 }
@@ -114,7 +114,7 @@ extension QueryParser {
 
     private mutating func unary() throws(QueryError) -> Expression {
         let start = current
-        guard isSymbol("-") || isSymbol("+") else { return try postfix() }
+        guard isSymbol("-") || isSymbol("+") || isSymbol("~") else { return try postfix() }
         at += 1
         // The least bigint has no positive twin: sign and digits are one constant.
         if start.text == "-", current.kind == .number(isFloat: false), current.text == "9223372036854775808" {
@@ -122,7 +122,8 @@ extension QueryParser {
             return try node(.literal(.bigint(.min)), start.span)
         }
         let operand = try nested { (parser) throws(QueryError) in try parser.unary() }
-        return try node(.unary(start.text == "-" ? .minus : .plus, operand), start.span)
+        let symbol: UnaryOperator = start.text == "-" ? .minus : start.text == "~" ? .complement : .plus
+        return try node(.unary(symbol, operand), start.span)
     }
 
     private mutating func postfix() throws(QueryError) -> Expression {

@@ -8,7 +8,7 @@ extension QueryPrinter {
             case .or: 1
             case .and: 2
             case .equal, .notEqual, .less, .lessOrEqual, .greater, .greaterOrEqual: 4
-            case .add, .subtract: 5
+            case .add, .subtract, .bitAnd, .bitOr, .bitXor: 5
             case .multiply, .divide, .remainder: 6
             }
         case .unary(.not, _): 3

@@ -1,4 +1,5 @@
-/// A top-level value of a JSON object, as the scanner hands it out: borrowed bytes, valid during the callback.
+/// A top-level value of a JSON object, as the scanner hands it out: borrowed bytes, valid during the
+/// callback.
 package enum JSONScalar {
     case bigint(Int64)
     case float(Double)
@@ -13,8 +14,9 @@ package enum JSONScalar {
 /// A strict, validating JSON scanner (RFC 8259) that allocates nothing and builds no tree: it walks the bytes
 /// once and hands out the top-level fields of an object.
 ///
-/// Strict means: UTF-8 only, no comments, no trailing commas, no leading zeros, no raw control characters, one
-/// value and nothing behind it. Nesting is limited to `depthMax`. The tests hold it against Foundation's parser.
+/// Strict means: UTF-8 only, no comments, no trailing commas, no leading zeros, no raw control characters,
+/// one value and nothing behind it. Nesting is limited to `depthMax`. The tests hold it against
+/// Foundation's parser.
 package struct JSONFieldScanner {
     /// Objects and arrays in each other; deeper input counts as not JSON, so that the stack is bounded.
     package static let depthMax = 128
@@ -25,8 +27,8 @@ package struct JSONFieldScanner {
 
     /// Calls `body` for each field of the payload's top-level object, in order; a name may come twice.
     ///
-    /// - Returns: false when the payload is not JSON (fields already handed out are then void). A payload that
-    ///   is JSON but not an object is true without fields.
+    /// - Returns: false when the payload is not JSON (fields already handed out are then void). A payload
+    ///   that is JSON but not an object is true without fields.
     package static func forEachTopLevelField(
         _ payload: UnsafeRawBufferPointer,
         _ body: (_ name: UnsafeRawBufferPointer, _ value: JSONScalar) -> Void
@@ -43,6 +45,46 @@ package struct JSONFieldScanner {
         }
         scanner.skipSpace()
         return scanner.at == scanner.end
+    }
+
+    /// Calls `body` for each element of a JSON array, in order, until it returns false.
+    ///
+    /// - Returns: false when the bytes are not a JSON array (elements already handed out are then void).
+    package static func forEachElement(
+        _ array: UnsafeRawBufferPointer, _ body: (_ index: Int, _ value: JSONScalar) -> Bool
+    ) -> Bool {
+        guard let base = array.baseAddress, array.count > 0 else { return false }
+        let start = base.assumingMemoryBound(to: UInt8.self)
+        var scanner = JSONFieldScanner(start: start, end: start + array.count, at: start)
+        scanner.skipSpace()
+        guard scanner.at < scanner.end, scanner.at.pointee == 0x5B else { return false }
+        scanner.at += 1
+        scanner.skipSpace()
+        var index = 0
+        guard scanner.at < scanner.end else { return false }
+        if scanner.at.pointee == 0x5D { return true }
+        while let value = scanner.topLevelValue() {
+            guard body(index, value) else { return true }
+            index += 1
+            scanner.skipSpace()
+            guard scanner.at < scanner.end else { return false }
+            if scanner.at.pointee == 0x5D { return true }
+            guard scanner.at.pointee == 0x2C else { return false }
+            scanner.at += 1
+            scanner.skipSpace()
+        }
+        return false
+    }
+
+    /// The one value that a text is; nil when it is not JSON.
+    package static func value(of text: UnsafeRawBufferPointer) -> JSONScalar? {
+        guard let base = text.baseAddress, text.count > 0 else { return nil }
+        let start = base.assumingMemoryBound(to: UInt8.self)
+        var scanner = JSONFieldScanner(start: start, end: start + text.count, at: start)
+        scanner.skipSpace()
+        guard let value = scanner.topLevelValue() else { return nil }
+        scanner.skipSpace()
+        return scanner.at == scanner.end ? value : nil
     }
 
     private init(start: UnsafePointer<UInt8>, end: UnsafePointer<UInt8>, at: UnsafePointer<UInt8>) {

@@ -1,18 +1,20 @@
 import ArgumentParser
 import Foundation
+import PerpetualQuery
 import QueryLanguage
 
 /// The query language, offline.
 struct QueryCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "query", abstract: "The query language, offline.", subcommands: [Check.self])
+        commandName: "query", abstract: "The query language, offline.",
+        subcommands: [Check.self, QueryExplainCommand.self, QueryRunCommand.self, QueryTestCommand.self])
 
     struct Check: ParsableCommand {
         static let configuration = CommandConfiguration(
             abstract: "Check a query: syntax, names of functions, windows, joins.",
             discussion: """
-                Reads Azure Stream Analytics SQL and says what is wrong, with the line and a hint. The hub does not \
-                run queries from files yet. Exit status 0, or 1 when something is wrong.
+                Reads Azure Stream Analytics SQL and says what is wrong, with the line and a hint. Exit status 0, or 1 \
+                when something is wrong.
 
                 Example: headend query check minute.sql --reference devices
                 """)
@@ -23,19 +25,8 @@ struct QueryCommand: ParsableCommand {
         @Flag(help: "JSON diagnostics, for editors.") var json = false
 
         func run() throws {
-            let data: Data?
-            if file == "-" {
-                data = try FileHandle.standardInput.readToEnd() ?? Data()
-            } else {
-                data = FileManager.default.contents(atPath: file)
-            }
-            guard let data else {
-                throw Failure(status: .environment, message: "\(file): cannot be read: check the path")
-            }
-            guard let text = String(data: data, encoding: .utf8) else {
-                throw Failure.input("\(file): not UTF-8 text")
-            }
-            let errors = checkQuery(text: text, referenceInputs: reference)
+            let text = try QueryCommand.text(of: file)
+            let errors = QueryPlanner.plan(text: text, name: "query", referenceInputs: reference).errors
             if json {
                 Console.line(QueryCheckReport(errors: errors).json)
             } else {
@@ -44,5 +35,27 @@ struct QueryCommand: ParsableCommand {
             }
             if !errors.isEmpty { throw ExitCode(ExitStatus.failed.rawValue) }
         }
+    }
+
+    /// The query in a file, or on standard input for `-`.
+    static func text(of file: String) throws -> String {
+        let data: Data?
+        if file == "-" {
+            data = try FileHandle.standardInput.readToEnd() ?? Data()
+        } else {
+            data = FileManager.default.contents(atPath: file)
+        }
+        guard let data else {
+            throw Failure(status: .environment, message: "\(file): cannot be read: check the path")
+        }
+        guard let text = String(data: data, encoding: .utf8) else {
+            throw Failure.input("\(file): not UTF-8 text")
+        }
+        return text
+    }
+
+    /// A query's name is its file's, without folder and ending.
+    static func name(of file: String) -> String {
+        file == "-" ? "query" : URL(filePath: file).deletingPathExtension().lastPathComponent
     }
 }

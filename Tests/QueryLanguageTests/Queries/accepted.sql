@@ -55,7 +55,7 @@ SELECT GetMetadataPropertyValue(i, 'IoTHub.ConnectionDeviceId') AS device, i.IoT
 --- text functions
 SELECT LEN(a), LOWER(a), UPPER(a), LEFT(a, 3), RIGHT(a, 2), SUBSTRING(a, 1, 4), CONCAT(a, '-', b, c), CONCAT_WS(',', a, b), TRIM(a), LTRIM(a), RTRIM(a), REPLACE(a, 'x', 'y'), REPLICATE('ab', 3), REVERSE(a), CHARINDEX('x', a), CHARINDEX('x', a, 2), PATINDEX('%x%', a), REGEXMATCH(a, '^x'), STUFF(a, 1, 2, 'z'), TRANSLATE(a, 'xy', 'yx'), SPACE(2), NCHAR(65), UNICODE(a) FROM i
 --- number functions
-SELECT ABS(a), CEILING(a), FLOOR(a), EXP(a), POWER(a, 2), ROUND(a, 1), ROUND(a, 1, 1), SIGN(a), SQUARE(a), SQRT(a), COALESCE(a, b, 0) FROM i
+SELECT ABS(a), CEILING(a), FLOOR(a), EXP(a), POWER(a, 2), ROUND(a, 1), SIGN(a), SQUARE(a), SQRT(a), COALESCE(a, b, 0) FROM i
 --- date functions with long and short units
 SELECT DATEADD(hour, -1, t), DATEDIFF(ss, t, System.Timestamp()), DATEPART(dw, t), DATENAME(month, t), YEAR(t), MONTH(t), DAY(t), DATETIMEFROMPARTS(2026, 1, 2, 3, 4, 5, 6), DATEPART(dayofyear, t) FROM i
 --- arrays and records
@@ -173,3 +173,17 @@ WITH s AS (SELECT a AS value, b FROM i) SELECT b AS value FROM s WHERE value > 3
 SELECT m.d, y FROM m WHERE m.d > 3 AND y IS NOT NULL
 --- several outputs of one query
 SELECT a INTO x, y FROM i
+--- HAVING without GROUP BY is a condition on rows
+SELECT a FROM i HAVING a > 5
+--- a window with System.Timestamp() as a key
+SELECT topic, COUNT(*) AS n FROM i GROUP BY topic, System.Timestamp(), Tumbling(hour, 2)
+--- names in double quotes
+SELECT "[my][Field]" AS f, "a""b" FROM i WHERE "select" > 1
+--- the fields of a record as columns
+SELECT id, payload.* FROM i
+--- operators on bits
+SELECT a & b | c ^ ~d, a !> b FROM i WHERE a !< 3
+--- functions of the documentation
+SELECT NULLIF(a, b), JSON_PARSE(s).x, LAST(a, 0) OVER (LIMIT DURATION(minute, 1)), ROUND(a, 2) FROM i
+--- values of the top
+SELECT TopOne(a) OVER (ORDER BY b), CollectTop(2, a + b) OVER (ORDER BY c) FROM i GROUP BY TumblingWindow(minute, 1)

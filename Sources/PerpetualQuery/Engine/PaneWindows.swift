@@ -1,0 +1,398 @@
+/// Tumbling and hopping windows, and groups of equal times: rows are added once, to the pane that holds
+/// their time; a window is the union of its panes.
+///
+/// A pane is as long as the hop when that divides the size, so that a tumbling window is one pane. Groups
+/// are cells of one hash table over (pane, key). A timeline has its few panes in a list by end.
+///
+/// Raw pointers: this class owns the cells' blocks and keys and frees them when their pane goes and in
+/// deinit.
+final class PaneWindows: WindowOperator {
+    private struct Timeline {
+        var firstPane: Int32 = -1
+        /// The pane that the last row went to.
+        var lastPane: Int32 = -1
+    }
+
+    private struct Pane {
+        var end: Int64
+        var timeline: Int32
+        var next: Int32
+        var firstCell: Int32
+        var cellCount: Int32
+    }
+
+    private struct Cell {
+        var hash: UInt64
+        var key: UnsafeMutableRawPointer
+        var keyCount: Int32
+        var pane: Int32
+        var next: Int32
+    }
+
+    private let size: Int64
+    private let hop: Int64
+    private let offset: Int64
+    private let pane: Int64
+    private var timelines: [Timeline] = []
+    /// Timelines by the end of their next window.
+    private var due = DueHeap()
+    private var panes: [Pane] = []
+    private var freePanes: [Int32] = []
+    private var cells: UnsafeMutablePointer<Cell>
+    private var blocks: UnsafeMutableRawPointer
+    private var cellCapacity = 256
+    private var cellTop = 0
+    private var freeCells: [Int32] = []
+    private var slots: UnsafeMutablePointer<Int32>
+    private var slotCount = 1_024
+    private var cellCount = 0
+    private let stride: Int
+    private let scratch: UnsafeMutableRawPointer
+    private var order: [(prefix: UInt64, key: UnsafeRawBufferPointer, number: Int32)] = []
+
+    init(
+        size: Int64, hop: Int64, offset: Int64, state: GroupState, plan: WindowPlan, kind: RowContext.Kind,
+        limits: StreamLimits
+    ) {
+        self.size = size
+        self.hop = hop
+        self.offset = offset
+        var (a, b) = (size, hop)
+        while b != 0 { (a, b) = (b, a % b) }
+        pane = a
+        stride = state.layout.byteCount
+        cells = .allocate(capacity: cellCapacity)
+        blocks = .allocate(byteCount: cellCapacity * stride, alignment: 16)
+        slots = .allocate(capacity: slotCount)
+        slots.initialize(repeating: -1, count: slotCount)
+        scratch = .allocate(byteCount: stride, alignment: 16)
+        super.init(state: state, plan: plan, kind: kind, limits: limits)
+    }
+
+    deinit {
+        for timeline in timelines {
+            var number = timeline.firstPane
+            while number >= 0 {
+                var cell = panes[Int(number)].firstCell
+                while cell >= 0 {
+                    state.clear(block(cell))
+                    cells[Int(cell)].key.deallocate()
+                    cell = cells[Int(cell)].next
+                }
+                number = panes[Int(number)].next
+            }
+        }
+        cells.deallocate()
+        blocks.deallocate()
+        slots.deallocate()
+        scratch.deallocate()
+    }
+
+    override var openGroups: Int { cellCount }
+
+    @inline(__always)
+    private func block(_ cell: Int32) -> UnsafeMutableRawPointer { blocks + Int(cell) * stride }
+
+    /// The least k · length + offset that is not before a time.
+    @inline(__always)
+    private func ceiling(_ time: Int64, _ length: Int64) -> Int64 {
+        let shifted = time - offset
+        let rest = shifted % length
+        if rest == 0 { return time }
+        return time + (rest > 0 ? length - rest : -rest)
+    }
+
+    // MARK: Rows
+
+    override func add(
+        _ context: RowContext, _ frame: UnsafeMutablePointer<Datum>, key: UnsafeRawBufferPointer, hash: UInt64
+    ) -> RowFailure? {
+        let end = ceiling(context.time, pane)
+        let number = self.pane(context.timeline, end)
+        let cell = self.cell(number, key, hash)
+        if cell < 0 { return .limit }
+        return state.add(block(cell), context, frame)
+    }
+
+    /// The timeline's pane with this end, made when it is not there.
+    @inline(__always)
+    private func pane(_ timeline: Int32, _ end: Int64) -> Int32 {
+        if Int(timeline) < timelines.count {
+            let last = timelines[Int(timeline)].lastPane
+            if last >= 0, panes[Int(last)].end == end { return last }
+        }
+        return findPane(timeline, end)
+    }
+
+    private func findPane(_ timeline: Int32, _ end: Int64) -> Int32 {
+        while timelines.count <= Int(timeline) { timelines.append(Timeline()) }
+        var before: Int32 = -1
+        var at = timelines[Int(timeline)].firstPane
+        while at >= 0, panes[Int(at)].end < end {
+            before = at
+            at = panes[Int(at)].next
+        }
+        if at < 0 || panes[Int(at)].end != end {
+            let made = Pane(end: end, timeline: timeline, next: at, firstCell: -1, cellCount: 0)
+            if let unused = freePanes.popLast() {
+                at = unused
+                panes[Int(at)] = made
+            } else {
+                at = Int32(panes.count)
+                panes.append(made)
+            }
+            if before >= 0 {
+                panes[Int(before)].next = at
+            } else {
+                timelines[Int(timeline)].firstPane = at
+            }
+            let next = ceiling(end, hop)
+            if next < due.due(Int(timeline)) { due.set(Int(timeline), due: next) }
+        }
+        timelines[Int(timeline)].lastPane = at
+        return at
+    }
+
+    /// The group's cell, made when it is not there; −1 when a limit refuses it.
+    @inline(__always)
+    private func cell(_ pane: Int32, _ key: UnsafeRawBufferPointer, _ keyHash: UInt64) -> Int32 {
+        let hash = (keyHash ^ UInt64(UInt32(bitPattern: pane))) &* 0x9E37_79B9_7F4A_7C15
+        var slot = Int(truncatingIfNeeded: hash >> 20) & (slotCount - 1)
+        while slots[slot] >= 0 {
+            let cell = cells + Int(slots[slot])
+            if cell.pointee.hash == hash, cell.pointee.pane == pane, Int(cell.pointee.keyCount) == key.count,
+                Datum.order(UnsafeRawBufferPointer(start: cell.pointee.key, count: key.count), key) == 0
+            {
+                return slots[slot]
+            }
+            slot = (slot + 1) & (slotCount - 1)
+        }
+        return makeCell(pane, key, hash)
+    }
+
+    private func makeCell(_ pane: Int32, _ key: UnsafeRawBufferPointer, _ hash: UInt64) -> Int32 {
+        guard cellCount < limits.openGroupsMax, key.count <= limits.keyBytesMax else { return -1 }
+        if (cellCount + 1) * 2 > slotCount { growSlots() }
+        let number: Int32
+        if let unused = freeCells.popLast() {
+            number = unused
+        } else {
+            if cellTop == cellCapacity { growCells() }
+            number = Int32(cellTop)
+            cellTop += 1
+        }
+        let copy = UnsafeMutableRawPointer.allocate(byteCount: max(key.count, 1), alignment: 8)
+        if let base = key.baseAddress { copy.copyMemory(from: base, byteCount: key.count) }
+        (cells + Int(number)).initialize(
+            to: Cell(
+                hash: hash, key: copy, keyCount: Int32(key.count), pane: pane,
+                next: panes[Int(pane)].firstCell))
+        panes[Int(pane)].firstCell = number
+        panes[Int(pane)].cellCount += 1
+        state.initialize(block(number))
+        enter(number)
+        cellCount += 1
+        return number
+    }
+
+    private func enter(_ cell: Int32) {
+        var slot = Int(truncatingIfNeeded: cells[Int(cell)].hash >> 20) & (slotCount - 1)
+        while slots[slot] >= 0 { slot = (slot + 1) & (slotCount - 1) }
+        slots[slot] = cell
+    }
+
+    private func growSlots() {
+        let old = slots
+        let oldCount = slotCount
+        slotCount *= 2
+        slots = .allocate(capacity: slotCount)
+        slots.initialize(repeating: -1, count: slotCount)
+        for index in 0..<oldCount where old[index] >= 0 { enter(old[index]) }
+        old.deallocate()
+    }
+
+    private func growCells() {
+        let moreCells = UnsafeMutablePointer<Cell>.allocate(capacity: cellCapacity * 2)
+        moreCells.moveInitialize(from: cells, count: cellCapacity)
+        cells.deallocate()
+        cells = moreCells
+        let moreBlocks = UnsafeMutableRawPointer.allocate(byteCount: cellCapacity * 2 * stride, alignment: 16)
+        moreBlocks.copyMemory(from: blocks, byteCount: cellCapacity * stride)
+        blocks.deallocate()
+        blocks = moreBlocks
+        cellCapacity *= 2
+    }
+
+    private func removeCell(_ cell: Int32) {
+        var slot = Int(truncatingIfNeeded: cells[Int(cell)].hash >> 20) & (slotCount - 1)
+        while slots[slot] != cell { slot = (slot + 1) & (slotCount - 1) }
+        var next = (slot + 1) & (slotCount - 1)
+        while slots[next] >= 0 {
+            let home = Int(truncatingIfNeeded: cells[Int(slots[next])].hash >> 20) & (slotCount - 1)
+            if (next - home) & (slotCount - 1) >= (next - slot) & (slotCount - 1) {
+                slots[slot] = slots[next]
+                slot = next
+            }
+            next = (next + 1) & (slotCount - 1)
+        }
+        slots[slot] = -1
+        state.clear(block(cell))
+        cells[Int(cell)].key.deallocate()
+        freeCells.append(cell)
+        cellCount -= 1
+    }
+
+    // MARK: Closing
+
+    override func earliest(_ timeline: Int32) -> Int64 {
+        timeline < 0 ? due.earliest : due.due(Int(timeline))
+    }
+
+    override func close(_ timeline: Int32, _ body: (ClosedGroup) -> RowFailure?) -> RowFailure? {
+        let end = earliest(timeline)
+        var closing: [Int] = []
+        if timeline >= 0 {
+            closing.append(Int(timeline))
+        } else {
+            while due.earliest == end, let next = due.earliestNumber {
+                closing.append(next)
+                due.set(next, due: Int64.max)
+            }
+        }
+        order.removeAll(keepingCapacity: true)
+        for timeline in closing { gather(timeline, end) }
+        Self.sort(&order)
+        var failure: RowFailure?
+        var at = 0
+        while at < order.count, failure == nil {
+            var next = at + 1
+            while next < order.count, order[next].prefix == order[at].prefix,
+                Datum.order(order[next].key, order[at].key) == 0
+            {
+                next += 1
+            }
+            failure = handOut(at..<next, end, body)
+            at = next
+        }
+        for timeline in closing { moveOn(timeline, end) }
+        return failure
+    }
+
+    private func gather(_ timeline: Int, _ end: Int64) {
+        var number = timelines[timeline].firstPane
+        while number >= 0, panes[Int(number)].end <= end {
+            if panes[Int(number)].end > end - size {
+                var cell = panes[Int(number)].firstCell
+                while cell >= 0 {
+                    let key = UnsafeRawBufferPointer(
+                        start: cells[Int(cell)].key, count: Int(cells[Int(cell)].keyCount))
+                    order.append((Self.prefix(key), key, cell))
+                    cell = cells[Int(cell)].next
+                }
+            }
+            number = panes[Int(number)].next
+        }
+    }
+
+    private func handOut(_ range: Range<Int>, _ end: Int64, _ body: (ClosedGroup) -> RowFailure?)
+        -> RowFailure?
+    {
+        let first = order[range.lowerBound]
+        var closed = ClosedGroup(
+            key: first.key, block: block(first.number),
+            timeline: panes[Int(cells[Int(first.number)].pane)].timeline,
+            start: end - size, end: end)
+        if range.count == 1 { return body(closed) }
+        state.initialize(scratch)
+        defer { state.clear(scratch) }
+        // In the order of time, which float sums and ties of collections depend on.
+        let parts = range.map { order[$0].number }.sorted {
+            panes[Int(cells[Int($0)].pane)].end < panes[Int(cells[Int($1)].pane)].end
+        }
+        for part in parts {
+            if let failure = state.merge(scratch, block(part)) { return failure }
+        }
+        closed.block = scratch
+        return body(closed)
+    }
+
+    /// Frees the panes that no later window has, and sets the timeline's next end.
+    private func moveOn(_ timeline: Int, _ end: Int64) {
+        var number = timelines[timeline].firstPane
+        while number >= 0, panes[Int(number)].end <= end + hop - size {
+            var cell = panes[Int(number)].firstCell
+            while cell >= 0 {
+                let next = cells[Int(cell)].next
+                removeCell(cell)
+                cell = next
+            }
+            let next = panes[Int(number)].next
+            freePanes.append(number)
+            number = next
+        }
+        timelines[timeline].firstPane = number
+        timelines[timeline].lastPane = -1
+        let next = number < 0 ? Int64.max : max(end + hop, ceiling(panes[Int(number)].end, hop))
+        due.set(timeline, due: next)
+    }
+
+    // MARK: Checkpoint
+
+    override func write(to writer: inout StateWriter) {
+        writer.put(UInt32(timelines.lazy.filter { $0.firstPane >= 0 }.count))
+        for (timeline, first) in timelines.enumerated() where first.firstPane >= 0 {
+            writer.put(UInt32(timeline))
+            writer.put(due.due(timeline))
+            var number = first.firstPane
+            var count: UInt32 = 0
+            while number >= 0 {
+                count += 1
+                number = panes[Int(number)].next
+            }
+            writer.put(count)
+            number = first.firstPane
+            while number >= 0 {
+                write(pane: panes[Int(number)], to: &writer)
+                number = panes[Int(number)].next
+            }
+        }
+    }
+
+    private func write(pane: Pane, to writer: inout StateWriter) {
+        writer.put(pane.end)
+        writer.put(UInt32(pane.cellCount))
+        var groups: [(prefix: UInt64, key: UnsafeRawBufferPointer, number: Int32)] = []
+        var cell = pane.firstCell
+        while cell >= 0 {
+            let key = UnsafeRawBufferPointer(
+                start: cells[Int(cell)].key, count: Int(cells[Int(cell)].keyCount))
+            groups.append((Self.prefix(key), key, cell))
+            cell = cells[Int(cell)].next
+        }
+        Self.sort(&groups)
+        for group in groups {
+            writer.put(group.key)
+            state.write(block(group.number), to: &writer)
+        }
+    }
+
+    override func read(_ reader: inout StateReader) throws(CheckpointError) {
+        for _ in 0..<(try reader.take(UInt32.self)) {
+            let timeline = try reader.take(UInt32.self)
+            guard timeline < limits.timelinesMax else { throw .damaged(at: reader.at) }
+            let next = try reader.take(Int64.self)
+            for _ in 0..<(try reader.take(UInt32.self)) {
+                let end = try reader.take(Int64.self)
+                guard ceiling(end, pane) == end else { throw .damaged(at: reader.at) }
+                let number = findPane(Int32(timeline), end)
+                for _ in 0..<(try reader.take(UInt32.self)) {
+                    let key = try reader.takeBytes()
+                    let cell = self.cell(number, key, GroupKey.hash(key))
+                    guard cell >= 0, state.rows(block(cell)) == 0 else { throw .damaged(at: reader.at) }
+                    try state.read(&reader, into: block(cell))
+                }
+            }
+            due.set(Int(timeline), due: next)
+        }
+    }
+}

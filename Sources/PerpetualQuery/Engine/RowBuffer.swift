@@ -1,0 +1,191 @@
+package import Telemetry
+
+/// Result rows as an engine makes them, in order, without a String or an array a row. The receiver reads
+/// them after the call and empties the buffer.
+///
+/// Raw pointers: this class owns values and their bytes, keeps the memory when it is emptied, and frees it
+/// in deinit.
+package final class RowBuffer {
+    struct Header {
+        var emit: Int32
+        var time: Int64
+        var kind: RowContext.Kind
+        var start: Int64
+        var end: Int64
+        var key: UnsafeRawBufferPointer
+        var firstValue: Int
+        var ordinal: UInt32
+        var device: UInt32
+        var sequence: UInt64
+    }
+
+    let plan: StreamPlan
+    /// By emit, how many before it have the same output: part of the name of their rows.
+    private let branches: [Int]
+    private(set) var headers: ContiguousArray<Header> = []
+    private var values: UnsafeMutablePointer<Datum>
+    private var valueCapacity = 1_024
+    private var valueCount = 0
+    private let arena = ByteArena()
+    private let start: ByteArena.Mark
+    /// Rows of `_late` and `_errors`, in the order they came.
+    package private(set) var systemRows: [ResultRow] = []
+    /// Names of devices, for row names.
+    var deviceName: (UInt32) -> DeviceID = { _ in DeviceID("") }
+
+    package init(plan: StreamPlan) {
+        self.plan = plan
+        branches = plan.emits.enumerated().map { number, emit in
+            plan.emits[..<number].count { $0.output == emit.output }
+        }
+        values = .allocate(capacity: valueCapacity)
+        start = arena.mark
+    }
+
+    deinit { values.deallocate() }
+
+    package var count: Int { headers.count }
+    package var isEmpty: Bool { headers.isEmpty && systemRows.isEmpty }
+
+    package func removeAll() {
+        headers.removeAll(keepingCapacity: true)
+        systemRows.removeAll(keepingCapacity: true)
+        valueCount = 0
+        arena.release(to: start)
+    }
+
+    func append(_ row: ResultRow) { systemRows.append(row) }
+
+    func append(_ emit: Int, _ context: RowContext, _ frame: UnsafeMutablePointer<Datum>) {
+        let columns = plan.emits[emit].columns
+        if valueCount + columns.count > valueCapacity { grow(columns.count) }
+        headers.append(
+            Header(
+                emit: Int32(emit), time: context.time, kind: context.kind, start: context.start,
+                end: context.end, key: arena.copy(context.key), firstValue: valueCount,
+                ordinal: context.ordinal,
+                device: context.device, sequence: context.sequence))
+        for column in columns {
+            var value = frame[column.slot]
+            if value.hasBytes {
+                value.bits = UInt64(UInt(bitPattern: arena.copy(value.bytes).baseAddress))
+            }
+            values[valueCount] = value
+            valueCount += 1
+        }
+    }
+
+    private func grow(_ more: Int) {
+        var capacity = valueCapacity * 2
+        while capacity < valueCount + more { capacity *= 2 }
+        let larger = UnsafeMutablePointer<Datum>.allocate(capacity: capacity)
+        larger.update(from: values, count: valueCount)
+        values.deallocate()
+        values = larger
+        valueCapacity = capacity
+    }
+
+    // MARK: Reading
+
+    /// The number of a row's output in `StreamPlan.outputs`.
+    package func output(of row: Int) -> Int { plan.emits[Int(headers[row].emit)].output }
+
+    package func time(of row: Int) -> EventTime { EventTime(ticks: headers[row].time) }
+
+    /// Appends a row as one JSON object, `_rid` last when it is asked for, no newline.
+    package func appendJSON(of row: Int, withID: Bool = false, to bytes: inout [UInt8]) {
+        let emit = plan.emits[Int(headers[row].emit)]
+        let first = headers[row].firstValue
+        bytes.append(0x7B)
+        var isFirst = true
+        if emit.hasStar {
+            appendStarred(emit, first, &isFirst, &bytes)
+        } else {
+            for (index, column) in emit.columns.enumerated() {
+                guard case .named(let name, _) = column else { continue }
+                Self.appendName(name, &isFirst, &bytes)
+                values[first + index].appendJSON(to: &bytes)
+            }
+        }
+        if withID {
+            Self.appendName("_rid", &isFirst, &bytes)
+            JSONText.append(id(of: row).description, to: &bytes)
+        }
+        bytes.append(0x7D)
+    }
+
+    private static func appendName(_ name: String, _ isFirst: inout Bool, _ bytes: inout [UInt8]) {
+        if !isFirst { bytes.append(0x2C) }
+        isFirst = false
+        JSONText.append(name, to: &bytes)
+        bytes.append(0x3A)
+    }
+
+    /// Of two columns with one name the left one stands.
+    private func appendStarred(_ emit: EmitPlan, _ first: Int, _ isFirst: inout Bool, _ bytes: inout [UInt8])
+    {
+        for column in columns(of: emit, first) {
+            Self.appendName(column.name, &isFirst, &bytes)
+            column.value.appendJSON(to: &bytes)
+        }
+    }
+
+    private func columns(of emit: EmitPlan, _ first: Int) -> [Column] {
+        var columns: [Column] = []
+        var used: Set<[UInt8]> = []
+        for (index, column) in emit.columns.enumerated() {
+            switch column {
+            case .named(let name, _):
+                if used.insert(Array(name.utf8)).inserted {
+                    columns.append(Column(name, values[first + index].value))
+                }
+            case .star:
+                guard values[first + index].kind == .record else { continue }
+                for field in JSONValue.columns(of: values[first + index].bytes)
+                where used.insert(Array(field.name.utf8)).inserted {
+                    columns.append(field)
+                }
+            }
+        }
+        return columns
+    }
+
+    /// A row that owns its values.
+    package func resultRow(_ row: Int) -> ResultRow {
+        let emit = plan.emits[Int(headers[row].emit)]
+        let first = headers[row].firstValue
+        return ResultRow(
+            output: plan.outputs[emit.output], id: id(of: row), time: time(of: row),
+            columns: columns(of: emit, first))
+    }
+
+    /// The name of a row: the same input gives the same name after any restart or replay.
+    package func id(of row: Int) -> ResultID {
+        let header = headers[row]
+        var key: [UInt8] = [0x5B]
+        var isFirst = true
+        func append(_ value: Datum) {
+            if !isFirst { key.append(0x2C) }
+            isFirst = false
+            value.appendJSON(to: &key)
+        }
+        if header.kind == .event {
+            JSONText.append(deviceName(header.device).text, to: &key)
+            isFirst = false
+            append(Datum(Int64(truncatingIfNeeded: header.sequence)))
+        } else {
+            GroupKey.forEach(in: header.key, arena: arena) { _, value in append(value) }
+        }
+        if header.ordinal > 0 { append(Datum(Int64(header.ordinal))) }
+        let branch = branches[Int(header.emit)]
+        if branch > 0 { append(Datum(Int64(-branch))) }
+        key.append(0x5D)
+        let isEvent = header.kind == .event
+        return ResultID(
+            query: plan.name, version: plan.version,
+            output: plan.outputs[plan.emits[Int(header.emit)].output],
+            groupKey: key, windowKind: header.kind.name,
+            start: EventTime(ticks: isEvent ? header.time : header.start),
+            end: EventTime(ticks: isEvent ? header.time : header.end), revision: 0)
+    }
+}

@@ -1,0 +1,120 @@
+import QueryLanguage
+
+/// A stage at work: its frame, its code, and rows that wait.
+///
+/// Raw pointers: the stage owns frame, code, operands and the bytes of its constants, and frees them in
+/// deinit.
+final class StageRuntime {
+    struct Code {
+        let instructions: UnsafeMutablePointer<Instruction>
+        let count: Int
+        let spans: [SourceSpan]
+    }
+
+    let number: Int
+    let frame: UnsafeMutablePointer<Datum>
+    let body: Code
+    let condition: Code
+    let conditionSlot: Int?
+    let operands: UnsafeMutablePointer<Int32>
+    let listeners: [StageListener]
+    let sort: SortBuffer?
+    /// By feeder, how far its time is.
+    var feederTimes: [Int64]
+    private var constantBytes: [UnsafeMutableRawBufferPointer] = []
+
+    init(number: Int, plan: StagePlan, limits: StreamLimits) {
+        self.number = number
+        let program = plan.program
+        frame = .allocate(capacity: max(program.slotCount, 1))
+        frame.initialize(repeating: .null, count: max(program.slotCount, 1))
+        body = Self.code(program.instructions, plan.spans)
+        condition = Self.code(plan.condition, plan.conditionSpans)
+        conditionSlot = plan.conditionSlot
+        operands = .allocate(capacity: max(program.operands.count, 1))
+        for (index, operand) in program.operands.enumerated() { operands[index] = operand }
+        listeners = plan.listeners
+        sort = plan.isSorted ? SortBuffer(slots: plan.carried, limit: limits.sortedRowsMax) : nil
+        feederTimes = Array(repeating: Int64.min, count: max(plan.feederCount, 1))
+        for constant in program.constants { frame[constant.slot] = datum(constant.value) }
+    }
+
+    deinit {
+        frame.deallocate()
+        body.instructions.deallocate()
+        condition.instructions.deallocate()
+        operands.deallocate()
+        for bytes in constantBytes { bytes.deallocate() }
+    }
+
+    static func code(_ instructions: [Instruction], _ spans: [SourceSpan]) -> Code {
+        let memory = UnsafeMutablePointer<Instruction>.allocate(capacity: max(instructions.count, 1))
+        for (index, instruction) in instructions.enumerated() {
+            (memory + index).initialize(to: instruction)
+        }
+        return Code(instructions: memory, count: instructions.count, spans: spans)
+    }
+
+    private func datum(_ constant: ConstantValue) -> Datum {
+        switch constant {
+        case .null: return .null
+        case .bigint(let value): return Datum(value)
+        case .float(let bits): return Datum(Double(bitPattern: bits))
+        case .bit(let value): return Datum(value)
+        case .text(let text):
+            let bytes = UnsafeMutableRawBufferPointer.allocate(byteCount: max(text.count, 1), alignment: 8)
+            bytes.copyBytes(from: text)
+            constantBytes.append(bytes)
+            return Datum(.text, UnsafeRawBufferPointer(rebasing: bytes[..<text.count]))
+        }
+    }
+}
+
+/// An input with its event time, at work.
+///
+/// Raw pointer: the source owns its prologue's code and frees it in deinit.
+final class SourceRuntime {
+    let plan: SourcePlan
+    let prologue: StageRuntime.Code
+    let isPartitioned: Bool
+    /// Keys of timelines, when there are many.
+    let keys = KeyTable()
+    /// By timeline, the greatest accepted event time; `Int64.min` before the first.
+    var greatest: [Int64] = [Int64.min]
+    /// The least time of any timeline, raised by ticks.
+    var floor = Int64.min
+
+    init(_ plan: SourcePlan) {
+        self.plan = plan
+        prologue = StageRuntime.code(plan.prologue, plan.spans)
+        isPartitioned = !plan.timelineSlots.isEmpty
+        if isPartitioned { greatest = [] }
+    }
+
+    deinit { prologue.instructions.deallocate() }
+}
+
+/// GROUP BY at work.
+final class GroupRuntime {
+    let plan: GroupPlan
+    let state: GroupState
+    let windows: [WindowOperator]
+
+    init(_ plan: GroupPlan, limits: StreamLimits, arena: ByteArena) {
+        self.plan = plan
+        state = GroupState(measures: plan.measures, limits: limits, arena: arena)
+        windows = plan.windows.map { [state] in WindowOperator.make($0, plan, state, limits) }
+    }
+}
+
+/// A loop over reference rows or elements while the program runs.
+struct LoopState {
+    var rows: [Int32] = []
+    /// All rows of the table, when there is no key.
+    var limit = 0
+    var isAll = false
+    var at = 0
+    var isMatched = false
+    var elements: UnsafeMutablePointer<Datum>?
+    var count = 0
+}

@@ -1,0 +1,127 @@
+import Telemetry
+
+// APPLY and reference data: instructions that run what follows once for each element or row.
+extension StreamEngine {
+    /// - Returns: where to go on, when that is elsewhere.
+    func loop(_ step: Instruction, _ stage: StageRuntime) -> Int? {
+        let number = Int(step.target)
+        switch step.operation {
+        case .applyBegin:
+            beginApply(
+                number, stage.frame[Int(step.left)], isArray: step.right & 1 == 1,
+                isOuter: step.right & 2 == 2)
+            return nil
+        case .applyNext:
+            guard let elements = loops[number].elements, loops[number].at < loops[number].count else {
+                loops[number].elements = nil
+                return Int(step.result)
+            }
+            let at = loops[number].at
+            stage.frame[Int(step.left)] = elements[2 * at]
+            stage.frame[Int(step.right)] = elements[2 * at + 1]
+            loops[number].at += 1
+            return nil
+        case .lookupBegin:
+            beginLookup(number, stage)
+            return nil
+        case .lookupNext: return nextLookup(number, step, stage)
+        default:
+            lookups[number].isMatched = true
+            return nil
+        }
+    }
+
+    /// Spreads the elements out in the arena, as pairs of index or name, and value.
+    private func beginApply(_ number: Int, _ value: Datum, isArray: Bool, isOuter: Bool) {
+        var count = 0
+        if isArray, value.kind == .array {
+            _ = JSONFieldScanner.forEachElement(value.bytes) { _, _ in
+                count += 1
+                return true
+            }
+        } else if !isArray, value.kind == .record {
+            _ = JSONFieldScanner.forEachTopLevelField(value.bytes) { _, _ in count += 1 }
+        }
+        let isEmpty = count == 0
+        if isEmpty, isOuter { count = 1 }
+        let memory = arena.allocate(max(count, 1) * 2 * MemoryLayout<Datum>.stride)
+        let elements = memory.bindMemory(to: Datum.self)
+        var at = 0
+        let arena = arena
+        if isEmpty {
+            elements[0] = .null
+            elements[1] = .null
+        } else if isArray {
+            _ = JSONFieldScanner.forEachElement(value.bytes) { index, scalar in
+                elements[2 * at] = Datum(Int64(index))
+                elements[2 * at + 1] = RecordFunctions.datum(scalar, arena)
+                at += 1
+                return true
+            }
+        } else {
+            count = spread(value, elements)
+        }
+        loops[number].elements = elements.baseAddress
+        loops[number].count = count
+        loops[number].at = 0
+    }
+
+    /// The properties of a record; of a name that comes twice the last value, at its first place.
+    private func spread(_ record: Datum, _ elements: UnsafeMutableBufferPointer<Datum>) -> Int {
+        var at = 0
+        let arena = arena
+        _ = JSONFieldScanner.forEachTopLevelField(record.bytes) { raw, scalar in
+            let name = raw.contains(0x5C) ? arena.text(JSONString.decode(raw)) : Datum(.text, raw)
+            let value = RecordFunctions.datum(scalar, arena)
+            // Records are small; a long one with every name compared to all before would be slow, and is
+            // not looked at.
+            if at <= 64 {
+                for known in 0..<at
+                where elements[2 * known].count == name.count
+                    && Datum.order(elements[2 * known].bytes, name.bytes) == 0
+                {
+                    elements[2 * known + 1] = value
+                    return
+                }
+            }
+            elements[2 * at] = name
+            elements[2 * at + 1] = value
+            at += 1
+        }
+        return at
+    }
+
+    private func beginLookup(_ number: Int, _ stage: StageRuntime) {
+        let lookup = plan.lookups[number]
+        lookups[number].at = 0
+        lookups[number].isMatched = false
+        guard let index = lookup.index else {
+            lookups[number].isAll = true
+            lookups[number].limit = references[lookup.reference].rowCount
+            return
+        }
+        key.removeAll()
+        for slot in lookup.keys { GroupKey.append(stage.frame[slot], to: &key) }
+        lookups[number].rows = references[lookup.reference].matches(index, key.bytes)
+        lookups[number].limit = lookups[number].rows.count
+    }
+
+    private func nextLookup(_ number: Int, _ step: Instruction, _ stage: StageRuntime) -> Int? {
+        let lookup = plan.lookups[number]
+        let at = lookups[number].at
+        guard at < lookups[number].limit else {
+            if lookup.isLeftOuter, !lookups[number].isMatched {
+                lookups[number].isMatched = true
+                for slot in lookup.cleared { stage.frame[slot] = .null }
+                return Int(step.right)
+            }
+            return Int(step.left)
+        }
+        lookups[number].at = at + 1
+        let row = lookups[number].isAll ? at : Int(lookups[number].rows[at])
+        let table = references[lookup.reference]
+        for load in lookup.loads { stage.frame[load.to] = table.value(row, load.from) }
+        if let slot = lookup.rowSlot { stage.frame[slot] = table.row(row) }
+        return nil
+    }
+}

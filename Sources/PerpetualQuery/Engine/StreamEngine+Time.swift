@@ -1,0 +1,307 @@
+package import Telemetry
+
+// From an event to its row, and time going on.
+extension StreamEngine {
+    /// Sets the event's time and timeline, judges it, and runs its row.
+    func take(_ event: StreamEvent, _ source: SourceRuntime, _ decoder: InputDecoder, isJSON: Bool) {
+        let stage = stages[source.plan.stage]
+        let frame = stage.frame
+        load(event, source, decoder, frame, isJSON: isJSON)
+        var row = RowContext(time: event.arrivalTime.ticks)
+        row.device = event.device
+        row.sequence = event.sequence
+        if source.prologue.count > 0, !run(source.prologue, stage, &row) {
+            if context.failure == .type {
+                context.failure = nil
+                totals.mistyped += 1
+                return
+            }
+            return note(source.prologue, row)
+        }
+        var timeline = 0
+        if source.isPartitioned {
+            timeline = self.timeline(source, frame)
+            guard timeline >= 0 else {
+                return stop(
+                    QueryFailure(
+                        text: "more than \(limits.timelinesMax) timelines", hint: "the limit is timelinesMax")
+                )
+            }
+            row.timeline = Int32(timeline)
+        }
+        if let slot = source.plan.timeSlot {
+            guard let ticks = eventTicks(frame[slot]) else {
+                totals.withoutTime += 1
+                return
+            }
+            guard let accepted = judge(ticks, event, source, timeline) else { return }
+            row.time = accepted
+        } else {
+            // Arrival times never go back; an input that says otherwise is taken at its greatest.
+            row.time = max(row.time, source.greatest[timeline], source.floor)
+        }
+        totals.accepted += 1
+        let isLater = row.time > source.greatest[timeline]
+        if isLater { source.greatest[timeline] = row.time }
+        accept(row, stage)
+        if isLater, failure == nil, !stage.listeners.isEmpty || stage.sort != nil {
+            let tolerance =
+                source.plan.timeSlot == nil ? 0 : plan.settings.timePolicy.outOfOrderToleranceTicks
+            let watermark = max(source.floor, TimePolicy.saturatingSubtract(row.time, tolerance))
+            advance(stage, Int32(timeline), to: watermark)
+        }
+    }
+
+    /// The time that TIMESTAMP BY gives an event, without taking it; nil when there is none.
+    package func time(of event: StreamEvent) -> EventTime? {
+        guard let source = sourcesOfInput[event.input].first, let slot = source.plan.timeSlot else {
+            return nil
+        }
+        let stage = stages[source.plan.stage]
+        let mark = arena.mark
+        defer { arena.release(to: mark) }
+        let decoder = decoders[event.input]
+        guard decoder.decode(event.payload) else { return nil }
+        self.event = event
+        load(event, source, decoder, stage.frame, isJSON: true)
+        var row = RowContext(time: event.arrivalTime.ticks)
+        guard run(source.prologue, stage, &row) else {
+            context.failure = nil
+            return nil
+        }
+        return eventTicks(stage.frame[slot]).map { EventTime(ticks: $0) }
+    }
+
+    @inline(__always)
+    private func load(
+        _ event: StreamEvent, _ source: SourceRuntime, _ decoder: InputDecoder,
+        _ frame: UnsafeMutablePointer<Datum>,
+        isJSON: Bool
+    ) {
+        for copy in source.plan.loads {
+            frame[copy.to] =
+                copy.from >= 0
+                ? decoder.slots[copy.from] : property(copy.from, event, isJSON: isJSON)
+        }
+    }
+
+    private func property(_ field: Int, _ event: StreamEvent, isJSON: Bool) -> Datum {
+        if field == QueryPlanner.payloadField { return isJSON ? Datum(.record, event.payload) : .null }
+        switch EventProperty(rawValue: -2 - field) {
+        case .device: return device(event.device)
+        case .messageID: return event.messageID.isEmpty ? .null : Datum(.text, event.messageID)
+        case .arrivalTime: return Datum(ticks: event.arrivalTime.ticks)
+        case .eventTime: return Datum(ticks: event.eventTime.ticks)
+        case .sequence: return Datum(Int64(truncatingIfNeeded: event.sequence))
+        case .eventID: return eventID(event)
+        case .all: return allProperties(event)
+        case .payload, nil: return .null
+        }
+    }
+
+    /// The device's name; asked for once.
+    private func device(_ number: UInt32) -> Datum {
+        if let known = knownDevices[number] { return Datum(.text, UnsafeRawBufferPointer(known)) }
+        let name = Array(deviceName(number).text.utf8)
+        if name.isEmpty { return .null }
+        let copy = UnsafeMutableRawBufferPointer.allocate(byteCount: name.count, alignment: 8)
+        copy.copyBytes(from: name)
+        knownDevices[number] = copy
+        return Datum(.text, UnsafeRawBufferPointer(copy))
+    }
+
+    private func eventID(_ event: StreamEvent) -> Datum {
+        var key = Array("[".utf8)
+        JSONText.append(deviceName(event.device).text, to: &key)
+        key.append(contentsOf: ",\(event.sequence)]".utf8)
+        let id = ResultID(
+            query: "", version: 0, output: plan.inputs[event.input].name, groupKey: key, windowKind: "event",
+            start: EventTime(ticks: 0), end: EventTime(ticks: 0), revision: 0)
+        var text = Array(id.description.utf8)
+        for place in [20, 16, 12, 8] { text.insert(0x2D, at: place) }
+        return arena.text(text)
+    }
+
+    private func allProperties(_ event: StreamEvent) -> Datum {
+        var bytes: [UInt8] = []
+        let names: [(String, EventProperty)] = [
+            ("ConnectionDeviceId", .device), ("MessageId", .messageID), ("EnqueuedTime", .arrivalTime),
+            ("SequenceNumber", .sequence),
+        ]
+        for (index, name) in names.enumerated() {
+            bytes.append(index == 0 ? 0x7B : 0x2C)
+            JSONText.append(name.0, to: &bytes)
+            bytes.append(0x3A)
+            property(-2 - name.1.rawValue, event, isJSON: true).appendJSON(to: &bytes)
+        }
+        bytes.append(0x7D)
+        return Datum(.record, arena.copy(bytes))
+    }
+
+    /// A time, ISO 8601 text, or an epoch number by its magnitude.
+    private func eventTicks(_ value: Datum) -> Int64? {
+        let ticks: Int64?
+        switch value.kind {
+        case .datetime: ticks = value.integer
+        case .text: ticks = EventTime.parse(iso8601: value.bytes)?.ticks
+        case .bigint: ticks = EventTime.parse(epochInteger: value.integer)?.ticks
+        case .float: ticks = EventTime.parse(epochNumber: value.double)?.ticks
+        default: ticks = nil
+        }
+        return ticks.flatMap { TimeRange.ticks.contains($0) ? $0 : nil }
+    }
+
+    private func timeline(_ source: SourceRuntime, _ frame: UnsafeMutablePointer<Datum>) -> Int {
+        key.removeAll()
+        for slot in source.plan.timelineSlots { GroupKey.append(frame[slot], to: &key) }
+        if let known = source.keys.find(key.bytes, hash: GroupKey.hash(key.bytes)) { return known }
+        guard source.keys.count < limits.timelinesMax, key.count <= limits.keyBytesMax else { return -1 }
+        let number = source.keys.number(of: key.bytes).number
+        while source.greatest.count <= number { source.greatest.append(Int64.min) }
+        return number
+    }
+
+    /// - Returns: the time at which the event counts; nil when it does not.
+    private func judge(_ ticks: Int64, _ event: StreamEvent, _ source: SourceRuntime, _ timeline: Int)
+        -> Int64?
+    {
+        let policy = plan.settings.timePolicy
+        let watermark = policy.watermark(greatest: source.greatest[timeline], floor: source.floor)
+        let arrival = plan.settings.arrivesAtEventTime ? ticks : event.arrivalTime.ticks
+        switch policy.judge(event: ticks, arrival: arrival, watermark: watermark) {
+        case .accepted(let time, let retimed):
+            if let retimed { count(retimed) }
+            return time
+        case .refused(let reason):
+            count(reason)
+            if policy.lateAction == .divert { divert(ticks, event, reason, watermark) }
+            return nil
+        }
+    }
+
+    private func count(_ reason: TimePolicy.Refusal) {
+        switch reason {
+        case .early: totals.early += 1
+        case .late: totals.late += 1
+        case .outOfOrder: totals.outOfOrder += 1
+        }
+    }
+
+    private func accept(_ row: RowContext, _ stage: StageRuntime) {
+        if let sort = stage.sort {
+            if !sort.add(row, stage.frame) {
+                stop(
+                    QueryFailure(
+                        text: "more than \(limits.sortedRowsMax) rows wait for their turn",
+                        hint: "a smaller out-of-order tolerance holds fewer"))
+            }
+            return
+        }
+        var row = row
+        if !run(stage.body, stage, &row) { note(stage.body, row) }
+    }
+
+    // MARK: Time
+
+    func raise(_ source: SourceRuntime, to floor: Int64) {
+        guard floor > source.floor, failure == nil else { return }
+        source.floor = floor
+        advance(stages[source.plan.stage], -1, to: floor)
+    }
+
+    /// A stage's time, of a timeline or with −1 of all, is now `watermark`: rows that wait go on, windows
+    /// close.
+    func advance(_ stage: StageRuntime, _ timeline: Int32, to watermark: Int64) {
+        if let sort = stage.sort {
+            while failure == nil, let waiting = sort.next(timeline, through: watermark) {
+                sort.load(waiting, into: stage.frame)
+                var row = waiting.context
+                if !run(stage.body, stage, &row) { note(stage.body, row) }
+                waiting.free()
+            }
+        }
+        for listener in stage.listeners where failure == nil {
+            switch listener {
+            case .group(let number): close(groups[number], timeline, before: watermark)
+            case .analytic(let number):
+                // Of many timelines each looking at all partitions would cost too much: ticks do it.
+                if timeline <= 0 { analytics[number].forget(before: watermark, timeline: timeline) }
+            case .join(let number, let isRight): advance(number, isRight: isRight, to: watermark)
+            case .feed(let number):
+                let feed = plan.feeds[number]
+                let target = stages[feed.stage]
+                let before = target.feederTimes.min() ?? Int64.min
+                target.feederTimes[feed.feeder] = max(target.feederTimes[feed.feeder], watermark)
+                let after = target.feederTimes.min() ?? Int64.min
+                if after > before { advance(target, 0, to: after) }
+            }
+        }
+    }
+
+    private func close(_ group: GroupRuntime, _ timeline: Int32, before watermark: Int64) {
+        while failure == nil {
+            // Of several windows the one that ends first comes first.
+            var next: WindowOperator?
+            var end = watermark
+            for window in group.windows where window.earliest(timeline) < end {
+                next = window
+                end = window.earliest(timeline)
+            }
+            guard let next else { break }
+            let failed = next.close(timeline) { closed in emit(closed, next, group) }
+            if let failed {
+                stop(QueryFailure(failed, nil))
+            }
+        }
+        let output = stages[group.plan.outputStage]
+        if failure == nil, !output.listeners.isEmpty || output.sort != nil {
+            advance(output, timeline, to: watermark)
+        }
+    }
+
+    private func advance(_ number: Int, isRight: Bool, to watermark: Int64) {
+        let join = joins[number]
+        let output = stages[join.plan.outputStage]
+        let before = join.watermark
+        let failed = join.advance(isRight: isRight, to: watermark, output: output.frame) { context in
+            pass(context, output)
+            return nil
+        }
+        if let failed { stop(QueryFailure(failed, nil)) }
+        if join.watermark > before, failure == nil { advance(output, 0, to: join.watermark) }
+    }
+
+    /// Runs a row of an operator, or lets it wait.
+    func pass(_ row: RowContext, _ stage: StageRuntime) { accept(row, stage) }
+
+    /// Puts a closed group into the output stage's frame and runs it.
+    private func emit(_ closed: ClosedGroup, _ window: WindowOperator, _ group: GroupRuntime) -> RowFailure? {
+        let mark = arena.mark
+        defer { arena.release(to: mark) }
+        let stage = stages[group.plan.outputStage]
+        let frame = stage.frame
+        GroupKey.forEach(in: closed.key, arena: arena) { index, value in
+            if index < group.plan.keyResults.count { frame[group.plan.keyResults[index]] = value }
+        }
+        var row = RowContext(time: closed.end)
+        row.timeline = closed.timeline
+        row.kind = window.kind
+        row.start = closed.start
+        row.end = closed.end
+        row.key = closed.key
+        for result in group.plan.results {
+            frame[result.result] = group.state.result(result.function, result.measure, closed.block, context)
+            if let failed = context.failure {
+                context.failure = nil
+                frame[result.result] = .null
+                note(failed, nil, row)
+                if failure != nil { return nil }
+            }
+        }
+        if let slot = group.plan.windowIDResult {
+            frame[slot] = window.id.map { arena.text($0.utf8) } ?? .null
+        }
+        pass(row, stage)
+        return nil
+    }
+}

@@ -1,0 +1,193 @@
+import QueryLanguage
+package import Telemetry
+
+/// Runs one plan: events and ticks in, result rows out.
+///
+/// Sans-I/O: time comes in with the events and ticks, so that the same input gives the same rows with the
+/// same ids, and a replay from a checkpoint goes on exactly where it stood. Not thread-safe: one owner
+/// calls it.
+package final class StreamEngine {
+    package let plan: StreamPlan
+    package let limits: StreamLimits
+    let arena = ByteArena()
+    let context: FunctionContext
+    let decoders: [InputDecoder]
+    let stages: [StageRuntime]
+    let sources: [SourceRuntime]
+    let sourcesOfInput: [[SourceRuntime]]
+    let groups: [GroupRuntime]
+    let analytics: [AnalyticOperator]
+    let joins: [StreamJoinOperator]
+    let references: [ReferenceTable]
+    let duplicates: [DuplicateFilter?]
+    let fieldNames: [UnsafeMutableRawBufferPointer]
+    var loops: [LoopState]
+    var lookups: [LoopState]
+    var totals = StreamCounters()
+    var key = KeyBuffer()
+    private let start: ByteArena.Mark
+
+    /// Where rows go during a call.
+    var rows: RowBuffer
+    /// The event in hand; its bytes are valid during the call.
+    var event: StreamEvent?
+    /// Name of a device, for rows and `IoTHub.ConnectionDeviceId`.
+    package var deviceName: (UInt32) -> DeviceID {
+        get { rows.deviceName }
+        set { rows.deviceName = newValue }
+    }
+    /// Names of devices once asked for.
+    var knownDevices: [UInt32: UnsafeMutableRawBufferPointer] = [:]
+    var failure: QueryFailure?
+    /// The instruction of the failure in `context`.
+    var failedAt = 0
+    /// `flush` was called: nothing may follow.
+    private var isFinished = false
+
+    /// - Parameters:
+    ///   - references: the tables that the plan names.
+    ///   - rows: gets the rows.
+    /// - Throws: when reference data is missing or is no JSON.
+    package init(
+        plan: StreamPlan, references: [ReferenceData] = [], rows: RowBuffer,
+        limits: StreamLimits = StreamLimits()
+    ) throws(QueryFailure) {
+        self.plan = plan
+        self.limits = limits
+        self.rows = rows
+        let arena = arena
+        context = FunctionContext(arena: arena, textBytesMax: limits.textBytesMax)
+        decoders = plan.inputs.map {
+            InputDecoder(fields: $0.fields, namesMax: limits.fieldNamesMax, arena: arena)
+        }
+        stages = plan.stages.enumerated().map { StageRuntime(number: $0, plan: $1, limits: limits) }
+        let sources = plan.sources.map { SourceRuntime($0) }
+        self.sources = sources
+        sourcesOfInput = plan.inputs.indices.map { input in sources.filter { $0.plan.input == input } }
+        groups = plan.groups.map { GroupRuntime($0, limits: limits, arena: arena) }
+        analytics = plan.analytics.map { AnalyticOperator(plan: $0, limits: limits, arena: arena) }
+        joins = plan.joins.map { StreamJoinOperator(plan: $0, limits: limits) }
+        duplicates = plan.inputs.map { $0.deduplication.isEmpty ? nil : DuplicateFilter() }
+        loops = Array(repeating: LoopState(), count: plan.loopCount)
+        lookups = Array(repeating: LoopState(), count: plan.lookups.count)
+        fieldNames = plan.fieldNames.map { name in
+            let bytes = UnsafeMutableRawBufferPointer.allocate(
+                byteCount: max(name.utf8.count, 1), alignment: 8)
+            bytes.copyBytes(from: name.utf8)
+            return UnsafeMutableRawBufferPointer(rebasing: bytes[..<name.utf8.count])
+        }
+        start = arena.mark
+        var tables: [ReferenceTable] = []
+        for reference in plan.references {
+            guard let data = references.first(where: { $0.name.lowercased() == reference.name.lowercased() })
+            else {
+                throw QueryFailure(
+                    text: "the reference data \(reference.name) is missing", hint: "name its file")
+            }
+            tables.append(try ReferenceTable(reference, data, limits: limits))
+        }
+        self.references = tables
+    }
+
+    deinit {
+        key.deallocate()
+        for name in fieldNames { name.baseAddress?.deallocate() }
+        for name in knownDevices.values { name.deallocate() }
+    }
+
+    // MARK: In
+
+    /// Takes one event, in the order of the log.
+    ///
+    /// - Returns: false when the payload is no JSON object.
+    /// - Throws: when a row cannot be computed and the policy is to stop, or at a limit.
+    @discardableResult
+    package func process(_ event: StreamEvent) throws(QueryFailure) -> Bool {
+        if isFinished { throw QueryFailure(text: "the input has ended", hint: "make another engine") }
+        totals.events += 1
+        self.event = event
+        let input = plan.inputs[event.input]
+        let decoder = decoders[event.input]
+        var isJSON = true
+        if !input.fields.isEmpty || input.needsPayload {
+            isJSON = decoder.decode(event.payload)
+            if !isJSON { totals.notJSON += 1 }
+        }
+        if let filter = duplicates[event.input], isJSON {
+            key.removeAll()
+            for field in input.deduplication { GroupKey.append(decoder.slots[field], to: &key) }
+            switch filter.insert(key.bytes, limit: limits.deduplicationMax) {
+            case .new: break
+            case .known:
+                totals.duplicates += 1
+                arena.release(to: start)
+                return true
+            case .full:
+                throw QueryFailure(
+                    text: "more than \(limits.deduplicationMax) names of events to remember",
+                    hint: "the limit is deduplicationMax")
+            }
+        }
+        for source in sourcesOfInput[event.input] { take(event, source, decoder, isJSON: isJSON) }
+        arena.release(to: start)
+        if let failure { throw failure }
+        return isJSON
+    }
+
+    /// The clock says it is `arrival`: every timeline's time is now at least that less the late tolerance.
+    /// A tick that goes back does nothing. Without TIMESTAMP BY, time is at least that of arrival.
+    package func tick(arrival: EventTime) throws(QueryFailure) {
+        event = nil
+        for source in sources {
+            let floor =
+                source.plan.timeSlot == nil
+                ? arrival.ticks : plan.settings.timePolicy.lateFloor(arrival: arrival.ticks)
+            raise(source, to: floor)
+        }
+        arena.release(to: start)
+        if let failure { throw failure }
+    }
+
+    /// The end of the input: everything that waits goes on, and every window closes.
+    package func flush() throws(QueryFailure) {
+        event = nil
+        isFinished = true
+        for source in sources { raise(source, to: Int64.max) }
+        arena.release(to: start)
+        if let failure { throw failure }
+    }
+
+    /// Whether a tick at `now` would close a window or let a row go on.
+    package func needsTick(now: EventTime) -> Bool {
+        for source in sources {
+            let floor =
+                source.plan.timeSlot == nil
+                ? now.ticks : plan.settings.timePolicy.lateFloor(arrival: now.ticks)
+            if floor > source.floor, floor > earliestDue { return true }
+        }
+        return false
+    }
+
+    /// The earliest time at which any window can close.
+    var earliestDue: Int64 {
+        var earliest = Int64.max
+        for group in groups {
+            for window in group.windows { earliest = min(earliest, window.earliest(-1)) }
+        }
+        if stages.contains(where: { ($0.sort?.count ?? 0) > 0 }) || joins.contains(where: { $0.rowCount > 0 })
+        {
+            earliest = Int64.min
+        }
+        return earliest
+    }
+
+    package var counters: StreamCounters { totals }
+
+    /// Open groups of all windows, rows that wait for their turn, and rows that joins keep.
+    package var openState: (groups: Int, waiting: Int, joined: Int) {
+        (
+            groups.reduce(0) { sum, group in sum + group.windows.reduce(0) { $0 + $1.openGroups } },
+            stages.reduce(0) { $0 + ($1.sort?.count ?? 0) }, joins.reduce(0) { $0 + $1.rowCount }
+        )
+    }
+}

@@ -1,0 +1,77 @@
+/// A closed group on its way out.
+struct ClosedGroup {
+    var key: UnsafeRawBufferPointer
+    var block: UnsafeMutableRawPointer
+    var timeline: Int32
+    var start: Int64
+    var end: Int64
+}
+
+/// The windows of one GROUP BY of one kind. Subclasses keep the open groups.
+///
+/// A window closes when its timeline's time is past its end, strictly: a row at that very time is still
+/// welcome.
+class WindowOperator {
+    let state: GroupState
+    let id: String?
+    let kind: RowContext.Kind
+    let limits: StreamLimits
+
+    init(state: GroupState, plan: WindowPlan, kind: RowContext.Kind, limits: StreamLimits) {
+        self.state = state
+        id = plan.id
+        self.kind = kind
+        self.limits = limits
+    }
+
+    /// Adds a row to its group.
+    ///
+    /// - Returns: what is wrong; nil when nothing is.
+    func add(
+        _ context: RowContext, _ frame: UnsafeMutablePointer<Datum>, key: UnsafeRawBufferPointer, hash: UInt64
+    ) -> RowFailure? { nil }
+
+    /// The least end of the open windows of a timeline, or with −1 of all; `Int64.max` when none is open.
+    func earliest(_ timeline: Int32) -> Int64 { Int64.max }
+
+    /// Closes the windows with the earliest end of a timeline, or with −1 of all, and hands out their
+    /// groups in the order of their keys.
+    func close(_ timeline: Int32, _ body: (ClosedGroup) -> RowFailure?) -> RowFailure? { nil }
+
+    var openGroups: Int { 0 }
+    var latestEnd: Int64? { nil }
+    func write(to writer: inout StateWriter) {}
+    func read(_ reader: inout StateReader) throws(CheckpointError) {}
+
+    static func make(_ plan: WindowPlan, _ group: GroupPlan, _ state: GroupState, _ limits: StreamLimits)
+        -> WindowOperator
+    {
+        switch plan.kind {
+        case .hopping(let size, let hop, let offset):
+            PaneWindows(
+                size: size, hop: hop, offset: offset, state: state, plan: plan,
+                kind: size == hop ? .tumbling : .hopping, limits: limits)
+        case .snapshot:
+            PaneWindows(size: 1, hop: 1, offset: 0, state: state, plan: plan, kind: .snapshot, limits: limits)
+        case .sliding(let size): SlidingWindows(size: size, state: state, plan: plan, limits: limits)
+        case .session(let timeout, let longest, let partition):
+            SessionWindows(
+                timeout: timeout, longest: longest, partition: partition, state: state, plan: plan,
+                limits: limits)
+        }
+    }
+
+    /// Sorts groups by their keys: by eight bytes first, which mostly decide.
+    static func sort(_ groups: inout [(prefix: UInt64, key: UnsafeRawBufferPointer, number: Int32)]) {
+        groups.sort { left, right in
+            left.prefix != right.prefix ? left.prefix < right.prefix : Datum.order(left.key, right.key) < 0
+        }
+    }
+
+    static func prefix(_ key: UnsafeRawBufferPointer) -> UInt64 {
+        if key.count >= 8 { return key.loadUnaligned(as: UInt64.self).bigEndian }
+        var prefix: UInt64 = 0
+        for index in 0..<8 { prefix = prefix << 8 | UInt64(index < key.count ? key[index] : 0) }
+        return prefix
+    }
+}

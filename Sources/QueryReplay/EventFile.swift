@@ -1,0 +1,241 @@
+package import Platform
+import Telemetry
+
+/// The events of a file, one after the other, without holding the file in memory: JSON lines, a JSON array,
+/// or CSV with a header line. The name's end says which: `.csv`, else JSON.
+///
+/// Not thread-safe. Raw pointer: the file owns its buffer and frees it in deinit; an event's bytes are
+/// valid until the next call.
+package final class EventFile {
+    /// A longer line is refused: it is no event.
+    static let lineBytesMax = 16 << 20
+    private static let chunkBytes = 1 << 20
+
+    package let path: String
+    /// Lines taken so far; of an array, elements.
+    package private(set) var number = 0
+    /// Values come as text.
+    package let isText: Bool
+    private let file: any StoredFile
+    private var offset: UInt64 = 0
+    private var buffer: UnsafeMutableRawBufferPointer
+    private var from = 0
+    private var to = 0
+    private var isAtEnd = false
+    private var header: [String]?
+    private var record: [UInt8] = []
+    /// The elements of a JSON array, as ranges of the buffer.
+    private var elements: [Range<Int>]?
+
+    /// - Throws: when the file is missing or cannot be read.
+    package init(path: String, files: any FileStore) throws(ReplayError) {
+        self.path = path
+        isText = path.lowercased().hasSuffix(".csv")
+        buffer = .allocate(byteCount: Self.chunkBytes, alignment: 16)
+        do throws(FileError) {
+            file = try files.open(path, writable: false)
+        } catch {
+            buffer.deallocate()
+            throw ReplayError(.environment, error.description)
+        }
+    }
+
+    deinit {
+        file.close()
+        buffer.deallocate()
+        csvBuffer.deallocate()
+    }
+
+    /// `file:line`, for messages.
+    package var place: String { "\(path):\(number)" }
+
+    /// The next event; nil at the end. Empty lines are passed over.
+    package func next() throws(ReplayError) -> UnsafeRawBufferPointer? {
+        if number == 0, elements == nil, !isText { try lookForArray() }
+        if elements != nil { return nextElement() }
+        while let line = try nextLine() {
+            if line.allSatisfy({ $0 == 0x20 || $0 == 0x09 || $0 == 0x0D }) { continue }
+            if !isText { return line }
+            if header == nil {
+                header = try CSVLine.fields(line, place: place).map { String(decoding: $0, as: UTF8.self) }
+                continue
+            }
+            return try csvRecord(line)
+        }
+        return nil
+    }
+
+    private func nextLine() throws(ReplayError) -> UnsafeRawBufferPointer? {
+        while true {
+            if let end = newline() {
+                let line = UnsafeRawBufferPointer(rebasing: buffer[from..<end])
+                from = end + 1
+                number += 1
+                return line
+            }
+            if isAtEnd {
+                guard from < to else { return nil }
+                let line = UnsafeRawBufferPointer(rebasing: buffer[from..<to])
+                from = to
+                number += 1
+                return line
+            }
+            try fill()
+        }
+    }
+
+    private func newline() -> Int? {
+        guard from < to, let base = buffer.baseAddress else { return nil }
+        var at = from
+        let ones: UInt64 = 0x0101_0101_0101_0101
+        while at + 8 <= to {
+            let word = base.loadUnaligned(fromByteOffset: at, as: UInt64.self) ^ (ones &* 0x0A)
+            let hits = (word &- ones) & ~word & 0x8080_8080_8080_8080
+            if hits != 0 { return at + hits.trailingZeroBitCount >> 3 }
+            at += 8
+        }
+        while at < to {
+            if buffer[at] == 0x0A { return at }
+            at += 1
+        }
+        return nil
+    }
+
+    /// Moves what is left to the front and reads more behind it.
+    private func fill() throws(ReplayError) {
+        if from > 0 {
+            let rest = UnsafeRawBufferPointer(rebasing: buffer[from..<to])
+            buffer.copyMemory(from: rest)
+            to -= from
+            from = 0
+        }
+        if to == buffer.count {
+            guard buffer.count < Self.lineBytesMax else {
+                throw ReplayError(
+                    .input, "\(path):\(number + 1): the line is over 16 MiB; events are one a line")
+            }
+            let larger = UnsafeMutableRawBufferPointer.allocate(byteCount: buffer.count * 2, alignment: 16)
+            larger.copyMemory(from: UnsafeRawBufferPointer(rebasing: buffer[..<to]))
+            buffer.deallocate()
+            buffer = larger
+        }
+        do throws(FileError) {
+            let count = try file.read(
+                into: UnsafeMutableRawBufferPointer(rebasing: buffer[to...]), at: offset)
+            offset += UInt64(count)
+            to += count
+            if count == 0 { isAtEnd = true }
+        } catch {
+            throw ReplayError(.environment, error.description)
+        }
+    }
+
+    // MARK: Arrays
+
+    /// A file whose first character is `[` is one array of events.
+    private func lookForArray() throws(ReplayError) {
+        try fill()
+        guard
+            let first = buffer[from..<to].first(where: {
+                $0 != 0x20 && $0 != 0x0A && $0 != 0x0D && $0 != 0x09
+            }),
+            first == UInt8(ascii: "[")
+        else { return }
+        while !isAtEnd { try fill() }
+        let bytes = UnsafeRawBufferPointer(rebasing: buffer[from..<to])
+        guard let base = bytes.baseAddress else { return }
+        var ranges: [Range<Int>] = []
+        let isArray = JSONFieldScanner.forEachElement(bytes) { _, scalar in
+            if case .nested(let element) = scalar, let start = element.baseAddress {
+                let at = start - base
+                ranges.append(at..<(at + element.count))
+            } else {
+                ranges.append(0..<0)
+            }
+            return true
+        }
+        guard isArray else {
+            throw ReplayError(.input, "\(path): the file begins with [ and is no JSON array")
+        }
+        elements = ranges
+    }
+
+    private func nextElement() -> UnsafeRawBufferPointer? {
+        guard let elements, number < elements.count else { return nil }
+        number += 1
+        return UnsafeRawBufferPointer(rebasing: buffer[elements[number - 1]])
+    }
+
+    // MARK: CSV
+
+    /// The line as a JSON object with text values.
+    private func csvRecord(_ line: UnsafeRawBufferPointer) throws(ReplayError) -> UnsafeRawBufferPointer {
+        let fields = try CSVLine.fields(line, place: place)
+        let names = header ?? []
+        guard fields.count == names.count else {
+            throw ReplayError(
+                .input,
+                "\(place): \(fields.count) fields, and the header has \(names.count); quote fields that hold a comma"
+            )
+        }
+        record.removeAll(keepingCapacity: true)
+        record.append(UInt8(ascii: "{"))
+        for (index, field) in fields.enumerated() {
+            if index > 0 { record.append(UInt8(ascii: ",")) }
+            JSONText.append(names[index], to: &record)
+            record.append(UInt8(ascii: ":"))
+            JSONText.append(String(decoding: field, as: UTF8.self), to: &record)
+        }
+        record.append(UInt8(ascii: "}"))
+        let size = record.count
+        // An array's bytes may move: the event lies in a buffer of its own.
+        return record.withUnsafeBytes { bytes in
+            if csvBuffer.count < size {
+                csvBuffer.deallocate()
+                csvBuffer = .allocate(byteCount: size * 2, alignment: 16)
+            }
+            csvBuffer.copyMemory(from: bytes)
+            return UnsafeRawBufferPointer(rebasing: csvBuffer[..<size])
+        }
+    }
+
+    private var csvBuffer = UnsafeMutableRawBufferPointer.allocate(byteCount: 1, alignment: 16)
+}
+
+/// A line of comma-separated values (RFC 4180), without line breaks inside fields.
+enum CSVLine {
+    static func fields(_ line: UnsafeRawBufferPointer, place: String) throws(ReplayError) -> [[UInt8]] {
+        var fields: [[UInt8]] = []
+        var field: [UInt8] = []
+        var isQuoted = false
+        var at = 0
+        var end = line.count
+        if end > 0, line[end - 1] == 0x0D { end -= 1 }
+        while at < end {
+            let byte = line[at]
+            at += 1
+            if isQuoted {
+                if byte != 0x22 {
+                    field.append(byte)
+                } else if at < end, line[at] == 0x22 {
+                    field.append(0x22)
+                    at += 1
+                } else {
+                    isQuoted = false
+                }
+            } else if byte == 0x22, field.isEmpty {
+                isQuoted = true
+            } else if byte == 0x2C {
+                fields.append(field)
+                field = []
+            } else {
+                field.append(byte)
+            }
+        }
+        if isQuoted {
+            throw ReplayError(.input, "\(place): a quote is never closed; a field stands on one line")
+        }
+        fields.append(field)
+        return fields
+    }
+}

@@ -1,0 +1,249 @@
+package import PerpetualQuery
+package import Platform
+import QueryLanguage
+import Telemetry
+
+/// Runs a query over files, from their first event to their last, and closes what is open at the end.
+package struct QueryReplay {
+    /// A named file: `NAME=FILE`, or `FILE` alone when there is one input.
+    package struct NamedFile: Hashable, Sendable {
+        package var name: String?
+        package var path: String
+
+        package init(name: String?, path: String) {
+            self.name = name
+            self.path = path
+        }
+
+        /// `NAME=FILE` or `FILE`.
+        package init(argument: String) {
+            if let split = argument.firstIndex(of: "="), !argument[..<split].contains("/") {
+                name = String(argument[..<split])
+                path = String(argument[argument.index(after: split)...])
+            } else {
+                name = nil
+                path = argument
+            }
+        }
+    }
+
+    /// The query's text and name; the name is part of result ids.
+    package var text: String
+    package var name: String
+    package var inputs: [NamedFile] = []
+    package var references: [NamedFile] = []
+    package var settings = StreamSettings()
+    /// Fields whose values name an event; the first of a name counts.
+    package var deduplication: [String] = []
+    /// The field with the time of arrival; nil: events arrive at their own time.
+    package var arrivalField: String?
+    package var limits = StreamLimits()
+    package let files: any FileStore
+
+    package init(text: String, name: String, files: any FileStore) {
+        self.text = text
+        self.name = name
+        self.files = files
+    }
+
+    /// What a replay did.
+    package struct Summary: Hashable, Sendable {
+        package var counters = StreamCounters()
+    }
+
+    /// The plan of the query, with the settings of this replay.
+    ///
+    /// - Parameter title: how errors call the text; a file name.
+    package func plan(title: String) throws(ReplayError) -> StreamPlan {
+        var settings = settings
+        settings.arrivesAtEventTime = arrivalField == nil
+        let names = references.compactMap(\.name)
+        var (plan, errors) = QueryPlanner.plan(
+            text: text, name: name, settings: settings, referenceInputs: names)
+        if let made = plan, !deduplication.isEmpty {
+            for input in made.inputs { settings.deduplication[input.name.lowercased()] = deduplication }
+            (plan, errors) = QueryPlanner.plan(
+                text: text, name: name, settings: settings, referenceInputs: names)
+        }
+        guard let plan else {
+            throw ReplayError(
+                .input,
+                errors.map { $0.render(source: text, name: title) }.joined(separator: "\n"))
+        }
+        return plan
+    }
+
+    /// Rows that are handed on together.
+    private static let batchRows = 1_024
+
+    /// Runs the plan.
+    ///
+    /// - Parameter body: gets rows after each stretch of the input; it reads them and need not empty the
+    ///   buffer.
+    package func run(
+        _ plan: StreamPlan, title: String, _ body: (RowBuffer) throws(ReplayError) -> Void
+    ) throws(ReplayError) -> Summary {
+        let rows = RowBuffer(plan: plan)
+        let engine = try engine(plan, rows, title)
+        var feeds = try open(plan, engine, title)
+        while let index = try Self.next(&feeds) {
+            try feed(&feeds[index], engine, title)
+            if rows.count + rows.systemRows.count >= Self.batchRows {
+                try body(rows)
+                rows.removeAll()
+            }
+        }
+        do throws(QueryFailure) { try engine.flush() } catch { throw failed(error, nil, title) }
+        try body(rows)
+        rows.removeAll()
+        return Summary(counters: engine.counters)
+    }
+
+    private func engine(_ plan: StreamPlan, _ rows: RowBuffer, _ title: String) throws(ReplayError)
+        -> StreamEngine
+    {
+        var tables: [ReferenceData] = []
+        for reference in references {
+            let file = try EventFile(path: reference.path, files: files)
+            var lines: [[UInt8]] = []
+            while let row = try file.next() {
+                lines.append(Array(row))
+                if lines.count > limits.referenceRowsMax { break }
+            }
+            tables.append(ReferenceData(name: reference.name ?? "", rows: lines))
+        }
+        do throws(QueryFailure) {
+            return try StreamEngine(plan: plan, references: tables, rows: rows, limits: limits)
+        } catch {
+            throw ReplayError(.input, error.description)
+        }
+    }
+
+    // MARK: Inputs
+
+    /// A file that feeds an input, with the event that comes next.
+    private struct Feed {
+        var input: Int
+        var file: EventFile
+        var arrival: FieldReader?
+        var isAlone: Bool
+        var sequence: UInt64 = 0
+        var event: StreamEvent?
+        var time = Int64.min
+        var engine: StreamEngine
+        var isStarted = false
+    }
+
+    private func open(_ plan: StreamPlan, _ engine: StreamEngine, _ title: String) throws(ReplayError)
+        -> [Feed]
+    {
+        if plan.needsArrivalTime, arrivalField == nil {
+            throw ReplayError(
+                .input,
+                "\(title): the query has no TIMESTAMP BY, and its result depends on time; "
+                    + "say which field is the time: --arrival FIELD")
+        }
+        var feeds: [Feed] = []
+        for named in inputs {
+            let input: Int
+            if let name = named.name {
+                guard let found = plan.inputs.firstIndex(where: { $0.name.lowercased() == name.lowercased() })
+                else {
+                    let known = plan.inputs.map(\.name)
+                    let hint = Suggestion.nearest(to: name, in: known).map { "; did you mean \($0)?" } ?? ""
+                    throw ReplayError(
+                        .input,
+                        "the query has no input \(name): its inputs are \(known.joined(separator: ", "))\(hint)"
+                    )
+                }
+                input = found
+            } else if plan.inputs.count == 1 {
+                input = 0
+            } else {
+                throw ReplayError(
+                    .input,
+                    "\(named.path): the query has \(plan.inputs.count) inputs, "
+                        + "\(plan.inputs.map(\.name).joined(separator: ", ")); write --input NAME=\(named.path)"
+                )
+            }
+            feeds.append(
+                Feed(
+                    input: input, file: try EventFile(path: named.path, files: files),
+                    arrival: arrivalField.map { FieldReader($0) }, isAlone: inputs.count == 1, engine: engine)
+            )
+        }
+        for (index, input) in plan.inputs.enumerated() where !feeds.contains(where: { $0.input == index }) {
+            throw ReplayError(.input, "no file for the input \(input.name); write --input \(input.name)=FILE")
+        }
+        return feeds
+    }
+
+    /// The feed whose event comes first; of equal times the one that was named first.
+    private static func next(_ feeds: inout [Feed]) throws(ReplayError) -> Int? {
+        var first: Int?
+        for index in feeds.indices {
+            if feeds[index].event == nil { try advance(&feeds[index]) }
+            guard feeds[index].event != nil else { continue }
+            if let best = first, feeds[best].time <= feeds[index].time { continue }
+            first = index
+        }
+        return first
+    }
+
+    private static func advance(_ feed: inout Feed) throws(ReplayError) {
+        guard let payload = try feed.file.next() else { return }
+        feed.sequence += 1
+        var event = StreamEvent(
+            input: feed.input, device: 0, sequence: feed.sequence, arrivalTime: EventTime(ticks: 0),
+            eventTime: EventTime(ticks: 0), payload: payload, isText: feed.file.isText)
+        if let reader = feed.arrival {
+            guard let time = reader.time(of: payload) else {
+                throw ReplayError(
+                    .input,
+                    "\(feed.file.place): no time of arrival in \(reader.name): write ISO 8601 or an epoch number"
+                )
+            }
+            event.arrivalTime = time
+            feed.time = time.ticks
+        } else if !feed.isAlone {
+            // An event without time comes at once; the engine counts it.
+            feed.time = feed.engine.time(of: event)?.ticks ?? feed.time
+        }
+        feed.event = event
+    }
+
+    private func feed(_ feed: inout Feed, _ engine: StreamEngine, _ title: String) throws(ReplayError) {
+        guard let event = feed.event else { return }
+        feed.event = nil
+        do throws(QueryFailure) {
+            if try !engine.process(event) {
+                throw QueryFailure(notJSON: feed.file.place)
+            }
+        } catch {
+            if error.reason == nil, error.span == nil, error.text.hasPrefix(feed.file.place) {
+                throw ReplayError(.input, error.text)
+            }
+            throw failed(error, feed.file.place, title)
+        }
+    }
+
+    private func failed(_ failure: QueryFailure, _ place: String?, _ title: String) -> ReplayError {
+        var message = ""
+        if let span = failure.span {
+            message = QueryError(span, failure.text, hint: failure.hint).render(source: text, name: title)
+        } else {
+            message = "\(title): \(failure.text)\n"
+            if let hint = failure.hint { message += "  hint: \(hint)\n" }
+        }
+        if failure.payload != nil, let place {
+            message += "  at \(place)"
+        } else if failure.sequence > 0 {
+            message += "  at event \(failure.sequence)"
+        } else if let place {
+            message += "  while reading \(place)"
+        }
+        if let group = failure.group { message += ", group \(group)" }
+        if let payload = failure.payload { message += ": \(payload)" }
+        return ReplayError(.failed, message)
+    }
+}

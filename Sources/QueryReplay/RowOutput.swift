@@ -1,0 +1,119 @@
+package import PerpetualQuery
+package import Platform
+package import Telemetry
+
+/// Where the rows of one output go: JSON lines, or CSV when the file's name ends so.
+package final class RowOutput {
+    package enum Target {
+        case file(String)
+        /// Standard output, or a test.
+        case stream((UnsafeRawBufferPointer) throws(ReplayError) -> Void)
+    }
+
+    private static let bufferBytes = 1 << 18
+    private let target: Target
+    private let file: (any StoredFile)?
+    private var offset: UInt64 = 0
+    private var buffer: [UInt8] = []
+    private let isCSV: Bool
+    private var header: [String]?
+    private let withIDs: Bool
+
+    /// - Parameter withIDs: rows end with `_rid`.
+    package init(_ target: Target, withIDs: Bool, files: any FileStore) throws(ReplayError) {
+        self.target = target
+        self.withIDs = withIDs
+        switch target {
+        case .stream:
+            file = nil
+            isCSV = false
+        case .file(let path):
+            isCSV = path.lowercased().hasSuffix(".csv")
+            do throws(FileError) {
+                let opened = try files.open(path, writable: true)
+                try opened.truncate(to: 0)
+                file = opened
+            } catch {
+                throw ReplayError(.environment, error.description)
+            }
+        }
+        buffer.reserveCapacity(Self.bufferBytes + 4_096)
+    }
+
+    deinit { file?.close() }
+
+    /// Appends a row of the engine.
+    package func append(_ row: Int, of rows: RowBuffer) throws(ReplayError) {
+        if isCSV { return try append(rows.resultRow(row).columns) }
+        rows.appendJSON(of: row, withID: withIDs, to: &buffer)
+        buffer.append(UInt8(ascii: "\n"))
+        if buffer.count >= Self.bufferBytes { try flush() }
+    }
+
+    /// Appends a row of `_late` or `_errors`.
+    package func append(_ row: ResultRow) throws(ReplayError) {
+        if isCSV { return try append(row.columns) }
+        if withIDs {
+            buffer.append(contentsOf: row.json())
+        } else {
+            Column.appendJSON(row.columns, to: &buffer)
+        }
+        buffer.append(UInt8(ascii: "\n"))
+        if buffer.count >= Self.bufferBytes { try flush() }
+    }
+
+    private func append(_ columns: [Column]) throws(ReplayError) {
+        let names = columns.map(\.name)
+        if header == nil {
+            header = names
+            line(names.map { Array($0.utf8) })
+        }
+        // The first row names the columns; what later rows have beside them has no place in CSV.
+        line(
+            (header ?? []).map { name in
+                guard let value = columns.first(where: { $0.name == name })?.value, value != .null else {
+                    return []
+                }
+                if case .text(let text) = value { return Array(text.utf8) }
+                var bytes: [UInt8] = []
+                value.appendJSON(to: &bytes)
+                return bytes.first == UInt8(ascii: "\"") ? Array(bytes.dropFirst().dropLast()) : bytes
+            })
+        if buffer.count >= Self.bufferBytes { try flush() }
+    }
+
+    private func line(_ fields: [[UInt8]]) {
+        for (index, field) in fields.enumerated() {
+            if index > 0 { buffer.append(UInt8(ascii: ",")) }
+            guard field.contains(where: { $0 == 0x22 || $0 == 0x2C || $0 == 0x0A || $0 == 0x0D }) else {
+                buffer.append(contentsOf: field)
+                continue
+            }
+            buffer.append(0x22)
+            for byte in field {
+                if byte == 0x22 { buffer.append(0x22) }
+                buffer.append(byte)
+            }
+            buffer.append(0x22)
+        }
+        buffer.append(UInt8(ascii: "\n"))
+    }
+
+    /// Writes what is buffered.
+    package func flush() throws(ReplayError) {
+        if buffer.isEmpty { return }
+        switch target {
+        case .file:
+            do throws(FileError) { try file?.write(buffer, at: offset) } catch {
+                throw ReplayError(.environment, error.description)
+            }
+            offset += UInt64(buffer.count)
+        case .stream(let write):
+            let result = buffer.withUnsafeBytes { bytes in
+                Result { () throws(ReplayError) in try write(bytes) }
+            }
+            try result.get()
+        }
+        buffer.removeAll(keepingCapacity: true)
+    }
+}

@@ -1,0 +1,1 @@
+SELECT SUM(a * b) AS s, COUNT(CASE WHEN a > 1 THEN 1 END) AS n INTO o FROM i TIMESTAMP BY t GROUP BY TumblingWindow(second, 10)

@@ -1,0 +1,1 @@
+SELECT SUM(v) AS s, AVG(v) AS a, MIN(v) AS lo, MAX(v) AS hi INTO o FROM i TIMESTAMP BY t GROUP BY TumblingWindow(second, 10)

@@ -1,0 +1,1 @@
+SELECT SUM(s) AS s, MAX(s) AS hi INTO o FROM i TIMESTAMP BY t GROUP BY TumblingWindow(second, 10)

@@ -1,0 +1,1 @@
+SELECT MIN(CAST(d AS datetime)) AS lo, MAX(CAST(d AS datetime)) AS hi, DATEDIFF(second, MIN(CAST(d AS datetime)), MAX(CAST(d AS datetime))) AS apart INTO o FROM i TIMESTAMP BY t GROUP BY TumblingWindow(second, 10)

@@ -1,0 +1,1 @@
+SELECT a + b AS s, a + 1 AS n INTO o FROM i TIMESTAMP BY t

@@ -1,0 +1,1 @@
+SELECT id, CASE WHEN a > 90 THEN 'hot' WHEN a < 10 THEN 'cold' ELSE 'fine' END AS c INTO o FROM i TIMESTAMP BY t

@@ -1,0 +1,1 @@
+SELECT CAST(a AS bigint) AS x INTO o FROM i TIMESTAMP BY t

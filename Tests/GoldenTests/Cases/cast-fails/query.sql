@@ -1,0 +1,2 @@
+-- fails: cast_failed
+SELECT CAST(a AS bigint) AS x INTO o FROM i TIMESTAMP BY t

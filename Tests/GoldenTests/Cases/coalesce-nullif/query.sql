@@ -1,0 +1,1 @@
+SELECT COALESCE(a, b, 'none') AS c, NULLIF(a, b) AS n INTO o FROM i TIMESTAMP BY t

@@ -1,0 +1,1 @@
+SELECT p.PropertyName AS k, COUNT(*) AS n, SUM(p.PropertyValue) AS s INTO o FROM i TIMESTAMP BY t CROSS APPLY GetRecordProperties(i) AS p WHERE GetType(p.PropertyValue) = 'bigint' GROUP BY p.PropertyName, TumblingWindow(second, 10)

@@ -1,0 +1,1 @@
+SELECT DATEADD(month,1,d) AS a, DATEADD(year,-1,d) AS b, DATEADD(day,1,d) AS c, DATEADD(hh,-1,d) AS e, DATEADD(ms,5,d) AS f, DATEADD(wk,1,d) AS g, DATEADD(quarter,1,d) AS h, DATEADD(mi,2.9,d) AS k INTO o FROM i TIMESTAMP BY t

@@ -1,0 +1,1 @@
+SELECT DATEDIFF(year,a,b) AS y, DATEDIFF(qq,a,b) AS q, DATEDIFF(month,a,b) AS m, DATEDIFF(day,a,b) AS d, DATEDIFF(wk,a,b) AS w, DATEDIFF(hour,a,b) AS h, DATEDIFF(mi,a,b) AS mi, DATEDIFF(ss,a,b) AS s, DATEDIFF(ms,a,b) AS ms INTO o FROM i TIMESTAMP BY t

@@ -1,0 +1,1 @@
+SELECT DATENAME(month,d) AS m, DATENAME(weekday,d) AS w, DATENAME(day,d) AS d INTO o FROM i TIMESTAMP BY t

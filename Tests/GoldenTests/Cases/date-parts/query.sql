@@ -1,0 +1,1 @@
+SELECT DATEPART(year,d) AS y, DATEPART(qq,d) AS q, DATEPART(month,d) AS m, DATEPART(dy,d) AS dy, DATEPART(dd,d) AS dd, DATEPART(wk,d) AS wk, DATEPART(dw,d) AS dw, DATEPART(hh,d) AS hh, DATEPART(mi,d) AS mi, DATEPART(ss,d) AS ss, DATEPART(ms,d) AS ms, DATEPART(mcs,d) AS mcs, DAY(d) AS a, MONTH(d) AS b, YEAR(d) AS c INTO o FROM i TIMESTAMP BY t

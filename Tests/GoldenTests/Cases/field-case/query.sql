@@ -1,0 +1,1 @@
+SELECT DeviceId AS a, DEVICEID AS b, temp AS c INTO o FROM i TIMESTAMP BY t

@@ -1,0 +1,1 @@
+SELECT GetType(a) AS x INTO o FROM i TIMESTAMP BY t

@@ -1,0 +1,1 @@
+SELECT v, ISFIRST(second, 10) AS f INTO o FROM i TIMESTAMP BY t

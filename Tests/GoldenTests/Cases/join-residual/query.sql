@@ -1,0 +1,1 @@
+SELECT a.x, b.y INTO o FROM l a TIMESTAMP BY t JOIN r b TIMESTAMP BY t ON DATEDIFF(second, a, b) BETWEEN 0 AND 5 AND a.x < b.y

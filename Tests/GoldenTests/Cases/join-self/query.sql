@@ -1,0 +1,1 @@
+SELECT a.v AS x, b.v AS y INTO o FROM i a TIMESTAMP BY t JOIN i b TIMESTAMP BY t ON DATEDIFF(second, a, b) BETWEEN 1 AND 2

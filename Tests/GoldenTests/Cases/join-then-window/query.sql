@@ -1,0 +1,1 @@
+SELECT a.id, COUNT(*) AS n, System.Timestamp() AS e INTO o FROM l a TIMESTAMP BY t JOIN r b TIMESTAMP BY t ON a.id = b.id AND DATEDIFF(second, a, b) BETWEEN 0 AND 5 GROUP BY a.id, TumblingWindow(second, 10)

@@ -1,0 +1,1 @@
+SELECT s.id, e.code, System.Timestamp() AS at INTO o FROM tstart s TIMESTAMP BY t JOIN tend n TIMESTAMP BY t ON DATEDIFF(second, s, n) BETWEEN 0 AND 5 AND s.id = n.id JOIN errors e TIMESTAMP BY t ON DATEDIFF(second, s, e) BETWEEN 0 AND 5 AND e.id = s.id

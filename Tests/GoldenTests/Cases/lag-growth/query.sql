@@ -1,0 +1,1 @@
+SELECT k, growth = v - LAG(v) OVER (PARTITION BY k LIMIT DURATION(hour, 1)) INTO o FROM i TIMESTAMP BY t

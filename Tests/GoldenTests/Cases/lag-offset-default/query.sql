@@ -1,0 +1,1 @@
+SELECT v, LAG(v, 2, -1) OVER (LIMIT DURATION(minute, 1)) AS p INTO o FROM i TIMESTAMP BY t

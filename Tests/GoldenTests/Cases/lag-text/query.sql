@@ -1,0 +1,1 @@
+SELECT make INTO o FROM i TIMESTAMP BY t WHERE LAG(make, 1) OVER (LIMIT DURATION(minute, 1)) <> make

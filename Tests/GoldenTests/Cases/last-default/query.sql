@@ -1,0 +1,1 @@
+SELECT v, LAST(v, 'none') OVER (LIMIT DURATION(second, 10) WHEN v > 5) AS p INTO o FROM i TIMESTAMP BY t

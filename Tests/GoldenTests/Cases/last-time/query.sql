@@ -1,0 +1,1 @@
+SELECT v, LAST(System.Timestamp()) OVER (LIMIT DURATION(hour, 1) WHEN v > 50) AS at INTO o FROM i TIMESTAMP BY t

@@ -1,0 +1,1 @@
+SELECT ABS(a) AS a, CEILING(a) AS c, FLOOR(a) AS f, SIGN(a) AS s, SQUARE(a) AS q, POWER(a, 2) AS p INTO o FROM i TIMESTAMP BY t

@@ -1,0 +1,1 @@
+SELECT SQRT(a) AS r, EXP(b) AS e, POWER(a, 0.5) AS p INTO o FROM i TIMESTAMP BY t

@@ -1,0 +1,1 @@
+SELECT Collect(v) OVER (LIMIT DURATION(second, 3)) AS l INTO o FROM i TIMESTAMP BY t

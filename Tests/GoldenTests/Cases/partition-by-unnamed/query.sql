@@ -1,0 +1,1 @@
+SELECT COUNT(*) AS n INTO o FROM i TIMESTAMP BY t PARTITION BY p GROUP BY TumblingWindow(second, 10)

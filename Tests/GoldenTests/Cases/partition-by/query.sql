@@ -1,0 +1,1 @@
+SELECT COUNT(*) AS n, p INTO o FROM i TIMESTAMP BY t PARTITION BY p GROUP BY p, TumblingWindow(second, 10)

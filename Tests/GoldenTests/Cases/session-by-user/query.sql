@@ -1,0 +1,1 @@
+SELECT user_id, MIN(CAST(t AS datetime)) AS window_start, System.Timestamp() AS window_end, DATEDIFF(s, MIN(CAST(t AS datetime)), System.Timestamp()) AS duration_in_seconds INTO o FROM i TIMESTAMP BY t GROUP BY user_id, SessionWindow(minute, 2, 60) OVER (PARTITION BY user_id)

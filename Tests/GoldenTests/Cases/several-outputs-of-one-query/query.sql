@@ -1,0 +1,1 @@
+SELECT a INTO x, y FROM i TIMESTAMP BY t WHERE a > 1

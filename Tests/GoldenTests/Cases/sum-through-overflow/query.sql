@@ -1,0 +1,1 @@
+SELECT SUM(v) AS s INTO o FROM i TIMESTAMP BY t GROUP BY TumblingWindow(second, 10)

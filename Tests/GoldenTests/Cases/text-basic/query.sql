@@ -1,0 +1,1 @@
+SELECT LEN(s) AS n, LOWER(s) AS l, UPPER(s) AS u, REVERSE(s) AS r, TRIM(s) AS tr, LTRIM(s) AS lt, RTRIM(s) AS rt INTO o FROM i TIMESTAMP BY t

@@ -1,0 +1,1 @@
+SELECT CHARINDEX('b', s) AS a, CHARINDEX('b', s, 3) AS b, CHARINDEX('z', s) AS c, PATINDEX('%c_', s) AS d, PATINDEX('%[0-9]%', s) AS e, REGEXMATCH(s, '[0-9]+') AS f, REGEXMATCH(s, 'ABC') AS g, REGEXMATCH(s, '(') AS h INTO o FROM i TIMESTAMP BY t

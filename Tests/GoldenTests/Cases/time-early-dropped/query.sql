@@ -1,0 +1,2 @@
+-- arrival: a
+SELECT v INTO o FROM i TIMESTAMP BY t

@@ -1,0 +1,1 @@
+SELECT v, System.Timestamp() AS at INTO o FROM i TIMESTAMP BY t

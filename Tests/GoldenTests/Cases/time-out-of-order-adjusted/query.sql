@@ -1,0 +1,2 @@
+-- fixed order
+SELECT v, System.Timestamp() AS at INTO o FROM i TIMESTAMP BY t

@@ -1,0 +1,2 @@
+-- out-of-order: 3s
+SELECT v, LAG(v) OVER (LIMIT DURATION(minute, 1)) AS p INTO o FROM i TIMESTAMP BY t

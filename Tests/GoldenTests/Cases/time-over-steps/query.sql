@@ -1,0 +1,1 @@
+WITH m AS (SELECT d AS device, COUNT(*) AS n FROM i TIMESTAMP BY t OVER d GROUP BY d, TumblingWindow(second, 10)) SELECT device, SUM(n) AS s, System.Timestamp() AS e INTO o FROM m GROUP BY device, TumblingWindow(minute, 1)

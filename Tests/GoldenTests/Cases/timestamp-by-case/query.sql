@@ -1,0 +1,1 @@
+SELECT k, System.Timestamp() AS at INTO o FROM i TIMESTAMP BY (CASE k WHEN 'A' THEN ta WHEN 'B' THEN tb ELSE NULL END)

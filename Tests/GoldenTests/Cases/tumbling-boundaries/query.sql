@@ -1,0 +1,1 @@
+SELECT System.Timestamp() AS e, COUNT(*) AS n INTO o FROM i TIMESTAMP BY t GROUP BY TumblingWindow(second, 10)

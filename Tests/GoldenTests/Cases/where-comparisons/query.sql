@@ -1,0 +1,1 @@
+SELECT id INTO o FROM i TIMESTAMP BY t WHERE a > 1 AND a <= 3 OR s = 'q'

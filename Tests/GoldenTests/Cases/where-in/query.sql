@@ -1,0 +1,1 @@
+SELECT id INTO o FROM i TIMESTAMP BY t WHERE a IN (1, 2.5, 'x')

@@ -1,0 +1,1 @@
+SELECT id INTO o FROM i TIMESTAMP BY t WHERE s LIKE 'a%c_'

@@ -1,0 +1,1 @@
+WITH a AS (SELECT k, COUNT(*) AS n FROM i TIMESTAMP BY t GROUP BY k, TumblingWindow(second, 10)) SELECT MAX(n) AS m, COUNT(*) AS g, System.Timestamp() AS e INTO o FROM a GROUP BY TumblingWindow(second, 20)

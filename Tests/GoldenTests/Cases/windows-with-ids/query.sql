@@ -1,0 +1,1 @@
+SELECT System.Window().Id, k, COUNT(*) AS n, System.Timestamp() AS e INTO o FROM i TIMESTAMP BY t GROUP BY k, Windows(Window('ten', TumblingWindow(second, 10)), Window('twenty', TumblingWindow(second, 20)), Window('hop', HoppingWindow(second, 20, 10)))
