@@ -29,8 +29,9 @@ package final class DataDirectory: Sendable {
         _ path: String, files: any FileStore, createIfMissing: Bool = true
     ) throws(QueueError) -> DataDirectory {
         let format = path + "/FORMAT"
-        if !files.exists(path) {
-            guard createIfMissing else { throw .missing(path: path) }
+        if !files.exists(path), !createIfMissing { throw .missing(path: path) }
+        // Also when the directory is there: a process that was killed may have made it and not synced its name.
+        if createIfMissing, !files.exists(format) {
             try refusing(path) { () throws(FileError) in try create(path, files: files) }
         }
         // Before anything is changed: a newer headend's directory is left alone, its lock file too.
@@ -46,13 +47,21 @@ package final class DataDirectory: Sendable {
         return directory
     }
 
-    /// Creates the directory below the nearest one that is there, so that it survives a crash.
+    /// Creates the directory, and makes its name and those of its parents survive a crash.
     private static func create(_ path: String, files: any FileStore) throws(FileError) {
-        var root = path
-        while root != ".", root != "/", !files.exists(root) {
-            root = type(of: files).directory(of: root)
+        try files.createDirectory(path)
+        var child = path
+        while true {
+            let parent = type(of: files).directory(of: child)
+            if parent == child { return }
+            do throws(FileError) {
+                try files.synchronizeDirectory(parent)
+            } catch {
+                // What the hub may not even open it has not made.
+                if error.kind != .denied { throw error }
+            }
+            child = parent
         }
-        try files.createDurableDirectory(path, below: root)
     }
 
     /// Checks the format alone, changing and locking nothing: for commands that only read.
