@@ -17,11 +17,11 @@ package final class EventFile {
     /// Values come as text.
     package let isText: Bool
     private let file: any StoredFile
-    private var offset: UInt64 = 0
-    private var buffer: UnsafeMutableRawBufferPointer
-    private var from = 0
-    private var to = 0
-    private var isAtEnd = false
+    @exclusivity(unchecked) private var offset: UInt64 = 0
+    @exclusivity(unchecked) private var buffer: UnsafeMutableRawBufferPointer
+    @exclusivity(unchecked) private var from = 0
+    @exclusivity(unchecked) private var to = 0
+    @exclusivity(unchecked) private var isAtEnd = false
     private var header: [String]?
     private var record: [UInt8] = []
     /// The elements of a JSON array, as ranges of the buffer.

@@ -74,7 +74,7 @@ package struct QueryReplay {
     }
 
     /// Rows that are handed on together.
-    private static let batchRows = 1_024
+    static let batchRows = 1_024
 
     /// Runs the plan.
     ///
@@ -86,6 +86,10 @@ package struct QueryReplay {
         let rows = RowBuffer(plan: plan)
         let engine = try engine(plan, rows, title)
         var feeds = try open(plan, engine, title)
+        if feeds.count == 1 {
+            try runBatches(feeds[0].input, feeds[0].file, plan, engine, rows, title, body)
+            feeds = []
+        }
         while let index = try Self.next(&feeds) {
             try feed(&feeds[index], engine, title)
             if rows.count + rows.systemRows.count >= Self.batchRows {
@@ -227,7 +231,7 @@ package struct QueryReplay {
         }
     }
 
-    private func failed(_ failure: QueryFailure, _ place: String?, _ title: String) -> ReplayError {
+    func failed(_ failure: QueryFailure, _ place: String?, _ title: String) -> ReplayError {
         var message = ""
         if let span = failure.span {
             message = QueryError(span, failure.text, hint: failure.hint).render(source: text, name: title)

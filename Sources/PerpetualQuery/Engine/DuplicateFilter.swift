@@ -5,14 +5,17 @@
 final class DuplicateFilter {
     enum Answer { case new, known, full }
 
-    private struct Name: Equatable {
+    /// Keeps reads that nobody uses from being left out.
+    @exclusivity(unchecked) private(set) var touched: UInt64 = 0
+
+    struct Name: Equatable {
         var high: UInt64
         var low: UInt64
     }
 
-    private var table: UnsafeMutablePointer<Name>
-    private var capacity = 1 << 12
-    private(set) var count = 0
+    @exclusivity(unchecked) private var table: UnsafeMutablePointer<Name>
+    @exclusivity(unchecked) private var capacity = 1 << 12
+    @exclusivity(unchecked) private(set) var count = 0
 
     init() {
         table = .allocate(capacity: capacity)
@@ -21,8 +24,13 @@ final class DuplicateFilter {
 
     deinit { table.deallocate() }
 
-    func insert(_ key: UnsafeRawBufferPointer, limit: Int) -> Answer {
-        let name = Self.name(key)
+    /// Reads the place where a name would stand, so that it is near when `insert` needs it.
+    @inline(__always)
+    func touch(_ name: Name) {
+        touched &+= table[Int(truncatingIfNeeded: name.low) & (capacity - 1)].low
+    }
+
+    func insert(_ name: Name, limit: Int) -> Answer {
         var slot = Int(truncatingIfNeeded: name.low) & (capacity - 1)
         while table[slot].low != 0 {
             if table[slot] == name { return .known }
@@ -36,7 +44,7 @@ final class DuplicateFilter {
     }
 
     /// Two hashes that share no step; the low one is never 0, which marks a free place.
-    private static func name(_ key: UnsafeRawBufferPointer) -> Name {
+    static func name(_ key: UnsafeRawBufferPointer) -> Name {
         var a = UInt64(truncatingIfNeeded: key.count) &* 0x9E37_79B9_7F4A_7C15 ^ 0x243F_6A88_85A3_08D3
         var b = UInt64(truncatingIfNeeded: key.count) ^ 0x1319_8A2E_0370_7344
         var at = 0

@@ -51,9 +51,9 @@ final class GroupState {
         _ block: UnsafeMutableRawPointer, _ context: RowContext, _ frame: UnsafeMutablePointer<Datum>
     ) -> RowFailure? {
         block.assumingMemoryBound(to: UInt64.self).pointee += 1
-        for index in 0..<layout.measures.count {
-            let argument = layout.measures[index].argument
-            switch layout.measures[index].kind {
+        for index in 0..<layout.count {
+            let argument = Int(layout.arguments[index])
+            switch layout.kinds[index] {
             case .numeric:
                 if !extent(block, index).pointee.add(frame[argument]) { return .operand }
             case .count:

@@ -28,15 +28,17 @@ final class InputDecoder {
     private let matches: UnsafeMutablePointer<Match>
     /// By slot, the spelling that fitted without regard to case.
     private var similarSpelling: [Int32]
-    private var spellings: [Spelling] = []
-    private var targets: [Int32: [Target]] = [:]
-    private var table: UnsafeMutablePointer<Int32>
-    private var tableCount = 256
+    // Accesses inside the scan's closure are checked at run time otherwise; nothing else touches these then.
+    @exclusivity(unchecked) private var spellings: [Spelling] = []
+    @exclusivity(unchecked) private var targets: [Int32: [Target]] = [:]
+    @exclusivity(unchecked) private var table: UnsafeMutablePointer<Int32>
+    @exclusivity(unchecked) private var tableCount = 256
     /// By place in the payload, the spelling that stood there last.
-    private var guesses: UnsafeMutablePointer<Int32>
+    private let guesses: UnsafeMutablePointer<Int32>
     private static let guessesMax = 64
     private let namesMax: Int
-    private let arena: ByteArena
+    /// Gets texts that had escapes.
+    @exclusivity(unchecked) var arena: ByteArena
 
     init(fields: [String], namesMax: Int, arena: ByteArena) {
         self.fields = fields

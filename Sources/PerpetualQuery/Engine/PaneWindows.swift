@@ -21,34 +21,43 @@ final class PaneWindows: WindowOperator {
         var cellCount: Int32
     }
 
+    /// The head of a group's memory; the measures stand right behind it, so that a group is one place in memory.
     private struct Cell {
         var hash: UInt64
-        var key: UnsafeMutableRawPointer
+        /// The key itself when it has room, else in the first word the address of a copy.
+        var key: (UInt64, UInt64, UInt64) = (0, 0, 0)
         var keyCount: Int32
         var pane: Int32
         var next: Int32
+
+        static let inlineBytes = 24
+        static let keyOffset = MemoryLayout<Cell>.offset(of: \.key) ?? 8
+        /// Measures begin here.
+        static let bytes = (MemoryLayout<Cell>.size + 15) & ~15
     }
 
+    // One caller at a time, and no method hands its own state to another: exclusivity need not be checked at run
+    // time for each access.
     private let size: Int64
     private let hop: Int64
     private let offset: Int64
     private let pane: Int64
-    private var timelines: [Timeline] = []
+    @exclusivity(unchecked) private var timelines: [Timeline] = []
     /// Timelines by the end of their next window.
-    private var due = DueHeap()
-    private var panes: [Pane] = []
-    private var freePanes: [Int32] = []
-    private var cells: UnsafeMutablePointer<Cell>
-    private var blocks: UnsafeMutableRawPointer
-    private var cellCapacity = 256
-    private var cellTop = 0
-    private var freeCells: [Int32] = []
-    private var slots: UnsafeMutablePointer<Int32>
-    private var slotCount = 1_024
-    private var cellCount = 0
+    @exclusivity(unchecked) private var due = DueHeap()
+    @exclusivity(unchecked) private var panes: [Pane] = []
+    @exclusivity(unchecked) private var freePanes: [Int32] = []
+    @exclusivity(unchecked) private var cells: UnsafeMutableRawPointer
+    @exclusivity(unchecked) private var cellCapacity = 256
+    @exclusivity(unchecked) private var cellTop = 0
+    @exclusivity(unchecked) private var freeCells: [Int32] = []
+    @exclusivity(unchecked) private var slots: UnsafeMutablePointer<Int32>
+    @exclusivity(unchecked) private var slotCount = 1_024
+    @exclusivity(unchecked) private var cellCount = 0
     private let stride: Int
     private let scratch: UnsafeMutableRawPointer
-    private var order: [(prefix: UInt64, key: UnsafeRawBufferPointer, number: Int32)] = []
+    @exclusivity(unchecked) private var order:
+        [(prefix: UInt64, key: UnsafeRawBufferPointer, number: Int32)] = []
 
     init(
         size: Int64, hop: Int64, offset: Int64, state: GroupState, plan: WindowPlan, kind: RowContext.Kind,
@@ -60,12 +69,11 @@ final class PaneWindows: WindowOperator {
         var (a, b) = (size, hop)
         while b != 0 { (a, b) = (b, a % b) }
         pane = a
-        stride = state.layout.byteCount
-        cells = .allocate(capacity: cellCapacity)
-        blocks = .allocate(byteCount: cellCapacity * stride, alignment: 16)
+        stride = Cell.bytes + state.layout.byteCount
+        cells = .allocate(byteCount: cellCapacity * stride, alignment: 64)
         slots = .allocate(capacity: slotCount)
         slots.initialize(repeating: -1, count: slotCount)
-        scratch = .allocate(byteCount: stride, alignment: 16)
+        scratch = .allocate(byteCount: state.layout.byteCount, alignment: 16)
         super.init(state: state, plan: plan, kind: kind, limits: limits)
     }
 
@@ -76,14 +84,13 @@ final class PaneWindows: WindowOperator {
                 var cell = panes[Int(number)].firstCell
                 while cell >= 0 {
                     state.clear(block(cell))
-                    cells[Int(cell)].key.deallocate()
-                    cell = cells[Int(cell)].next
+                    freeKey(cell)
+                    cell = self.cell(cell).pointee.next
                 }
                 number = panes[Int(number)].next
             }
         }
         cells.deallocate()
-        blocks.deallocate()
         slots.deallocate()
         scratch.deallocate()
     }
@@ -91,7 +98,28 @@ final class PaneWindows: WindowOperator {
     override var openGroups: Int { cellCount }
 
     @inline(__always)
-    private func block(_ cell: Int32) -> UnsafeMutableRawPointer { blocks + Int(cell) * stride }
+    private func block(_ cell: Int32) -> UnsafeMutableRawPointer { cells + Int(cell) * stride + Cell.bytes }
+
+    @inline(__always)
+    private func cell(_ number: Int32) -> UnsafeMutablePointer<Cell> {
+        (cells + Int(number) * stride).assumingMemoryBound(to: Cell.self)
+    }
+
+    @inline(__always)
+    private func key(_ number: Int32) -> UnsafeRawBufferPointer {
+        let cell = cell(number)
+        let count = Int(cell.pointee.keyCount)
+        let start =
+            count <= Cell.inlineBytes
+            ? UnsafeRawPointer(cell) + Cell.keyOffset : UnsafeRawPointer(bitPattern: UInt(cell.pointee.key.0))
+        return UnsafeRawBufferPointer(start: start, count: count)
+    }
+
+    private func freeKey(_ number: Int32) {
+        if cell(number).pointee.keyCount > Cell.inlineBytes {
+            UnsafeMutableRawPointer(bitPattern: UInt(cell(number).pointee.key.0))?.deallocate()
+        }
+    }
 
     /// The least k · length + offset that is not before a time.
     @inline(__always)
@@ -159,9 +187,9 @@ final class PaneWindows: WindowOperator {
         let hash = (keyHash ^ UInt64(UInt32(bitPattern: pane))) &* 0x9E37_79B9_7F4A_7C15
         var slot = Int(truncatingIfNeeded: hash >> 20) & (slotCount - 1)
         while slots[slot] >= 0 {
-            let cell = cells + Int(slots[slot])
+            let cell = self.cell(slots[slot])
             if cell.pointee.hash == hash, cell.pointee.pane == pane, Int(cell.pointee.keyCount) == key.count,
-                Datum.order(UnsafeRawBufferPointer(start: cell.pointee.key, count: key.count), key) == 0
+                Datum.order(self.key(slots[slot]), key) == 0
             {
                 return slots[slot]
             }
@@ -181,12 +209,15 @@ final class PaneWindows: WindowOperator {
             number = Int32(cellTop)
             cellTop += 1
         }
-        let copy = UnsafeMutableRawPointer.allocate(byteCount: max(key.count, 1), alignment: 8)
-        if let base = key.baseAddress { copy.copyMemory(from: base, byteCount: key.count) }
-        (cells + Int(number)).initialize(
-            to: Cell(
-                hash: hash, key: copy, keyCount: Int32(key.count), pane: pane,
-                next: panes[Int(pane)].firstCell))
+        let made = cell(number)
+        made.initialize(
+            to: Cell(hash: hash, keyCount: Int32(key.count), pane: pane, next: panes[Int(pane)].firstCell))
+        var place = UnsafeMutableRawPointer(made) + Cell.keyOffset
+        if key.count > Cell.inlineBytes {
+            place = .allocate(byteCount: key.count, alignment: 8)
+            made.pointee.key.0 = UInt64(UInt(bitPattern: place))
+        }
+        if let base = key.baseAddress { place.copyMemory(from: base, byteCount: key.count) }
         panes[Int(pane)].firstCell = number
         panes[Int(pane)].cellCount += 1
         state.initialize(block(number))
@@ -195,10 +226,10 @@ final class PaneWindows: WindowOperator {
         return number
     }
 
-    private func enter(_ cell: Int32) {
-        var slot = Int(truncatingIfNeeded: cells[Int(cell)].hash >> 20) & (slotCount - 1)
+    private func enter(_ number: Int32) {
+        var slot = Int(truncatingIfNeeded: cell(number).pointee.hash >> 20) & (slotCount - 1)
         while slots[slot] >= 0 { slot = (slot + 1) & (slotCount - 1) }
-        slots[slot] = cell
+        slots[slot] = number
     }
 
     private func growSlots() {
@@ -212,23 +243,19 @@ final class PaneWindows: WindowOperator {
     }
 
     private func growCells() {
-        let moreCells = UnsafeMutablePointer<Cell>.allocate(capacity: cellCapacity * 2)
-        moreCells.moveInitialize(from: cells, count: cellCapacity)
+        let more = UnsafeMutableRawPointer.allocate(byteCount: cellCapacity * 2 * stride, alignment: 64)
+        more.copyMemory(from: cells, byteCount: cellCapacity * stride)
         cells.deallocate()
-        cells = moreCells
-        let moreBlocks = UnsafeMutableRawPointer.allocate(byteCount: cellCapacity * 2 * stride, alignment: 16)
-        moreBlocks.copyMemory(from: blocks, byteCount: cellCapacity * stride)
-        blocks.deallocate()
-        blocks = moreBlocks
+        cells = more
         cellCapacity *= 2
     }
 
-    private func removeCell(_ cell: Int32) {
-        var slot = Int(truncatingIfNeeded: cells[Int(cell)].hash >> 20) & (slotCount - 1)
-        while slots[slot] != cell { slot = (slot + 1) & (slotCount - 1) }
+    private func removeCell(_ number: Int32) {
+        var slot = Int(truncatingIfNeeded: cell(number).pointee.hash >> 20) & (slotCount - 1)
+        while slots[slot] != number { slot = (slot + 1) & (slotCount - 1) }
         var next = (slot + 1) & (slotCount - 1)
         while slots[next] >= 0 {
-            let home = Int(truncatingIfNeeded: cells[Int(slots[next])].hash >> 20) & (slotCount - 1)
+            let home = Int(truncatingIfNeeded: cell(slots[next]).pointee.hash >> 20) & (slotCount - 1)
             if (next - home) & (slotCount - 1) >= (next - slot) & (slotCount - 1) {
                 slots[slot] = slots[next]
                 slot = next
@@ -236,9 +263,9 @@ final class PaneWindows: WindowOperator {
             next = (next + 1) & (slotCount - 1)
         }
         slots[slot] = -1
-        state.clear(block(cell))
-        cells[Int(cell)].key.deallocate()
-        freeCells.append(cell)
+        state.clear(block(number))
+        freeKey(number)
+        freeCells.append(number)
         cellCount -= 1
     }
 
@@ -284,10 +311,9 @@ final class PaneWindows: WindowOperator {
             if panes[Int(number)].end > end - size {
                 var cell = panes[Int(number)].firstCell
                 while cell >= 0 {
-                    let key = UnsafeRawBufferPointer(
-                        start: cells[Int(cell)].key, count: Int(cells[Int(cell)].keyCount))
+                    let key = self.key(cell)
                     order.append((Self.prefix(key), key, cell))
-                    cell = cells[Int(cell)].next
+                    cell = self.cell(cell).pointee.next
                 }
             }
             number = panes[Int(number)].next
@@ -300,14 +326,14 @@ final class PaneWindows: WindowOperator {
         let first = order[range.lowerBound]
         var closed = ClosedGroup(
             key: first.key, block: block(first.number),
-            timeline: panes[Int(cells[Int(first.number)].pane)].timeline,
+            timeline: panes[Int(cell(first.number).pointee.pane)].timeline,
             start: end - size, end: end)
         if range.count == 1 { return body(closed) }
         state.initialize(scratch)
         defer { state.clear(scratch) }
         // In the order of time, which float sums and ties of collections depend on.
         let parts = range.map { order[$0].number }.sorted {
-            panes[Int(cells[Int($0)].pane)].end < panes[Int(cells[Int($1)].pane)].end
+            panes[Int(cell($0).pointee.pane)].end < panes[Int(cell($1).pointee.pane)].end
         }
         for part in parts {
             if let failure = state.merge(scratch, block(part)) { return failure }
@@ -322,7 +348,7 @@ final class PaneWindows: WindowOperator {
         while number >= 0, panes[Int(number)].end <= end + hop - size {
             var cell = panes[Int(number)].firstCell
             while cell >= 0 {
-                let next = cells[Int(cell)].next
+                let next = self.cell(cell).pointee.next
                 removeCell(cell)
                 cell = next
             }
@@ -364,10 +390,9 @@ final class PaneWindows: WindowOperator {
         var groups: [(prefix: UInt64, key: UnsafeRawBufferPointer, number: Int32)] = []
         var cell = pane.firstCell
         while cell >= 0 {
-            let key = UnsafeRawBufferPointer(
-                start: cells[Int(cell)].key, count: Int(cells[Int(cell)].keyCount))
+            let key = self.key(cell)
             groups.append((Self.prefix(key), key, cell))
-            cell = cells[Int(cell)].next
+            cell = self.cell(cell).pointee.next
         }
         Self.sort(&groups)
         for group in groups {

@@ -22,10 +22,10 @@ package final class RowBuffer {
     let plan: StreamPlan
     /// By emit, how many before it have the same output: part of the name of their rows.
     private let branches: [Int]
-    private(set) var headers: ContiguousArray<Header> = []
-    private var values: UnsafeMutablePointer<Datum>
-    private var valueCapacity = 1_024
-    private var valueCount = 0
+    @exclusivity(unchecked) private(set) var headers: ContiguousArray<Header> = []
+    @exclusivity(unchecked) private var values: UnsafeMutablePointer<Datum>
+    @exclusivity(unchecked) private var valueCapacity = 1_024
+    @exclusivity(unchecked) private var valueCount = 0
     private let arena = ByteArena()
     private let start: ByteArena.Mark
     /// Rows of `_late` and `_errors`, in the order they came.

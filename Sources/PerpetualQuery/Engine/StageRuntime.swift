@@ -80,18 +80,52 @@ final class SourceRuntime {
     /// Keys of timelines, when there are many.
     let keys = KeyTable()
     /// By timeline, the greatest accepted event time; `Int64.min` before the first.
-    var greatest: [Int64] = [Int64.min]
+    @exclusivity(unchecked) var greatest: [Int64] = [Int64.min]
     /// The least time of any timeline, raised by ticks.
-    var floor = Int64.min
+    @exclusivity(unchecked) var floor = Int64.min
 
-    init(_ plan: SourcePlan) {
+    let stage: Int
+    /// −1: the arrival time.
+    let timeSlot: Int
+    let tolerance: Int64
+    let loads: UnsafeMutablePointer<SlotCopy>
+    let loadCount: Int
+
+    init(_ plan: SourcePlan, _ policy: TimePolicy) {
         self.plan = plan
+        stage = plan.stage
+        timeSlot = plan.timeSlot ?? -1
+        tolerance = plan.timeSlot == nil ? 0 : policy.outOfOrderToleranceTicks
+        loadCount = plan.loads.count
+        loads = .allocate(capacity: max(loadCount, 1))
+        for (index, load) in plan.loads.enumerated() { (loads + index).initialize(to: load) }
         prologue = StageRuntime.code(plan.prologue, plan.spans)
         isPartitioned = !plan.timelineSlots.isEmpty
         if isPartitioned { greatest = [] }
     }
 
-    deinit { prologue.instructions.deallocate() }
+    deinit {
+        prologue.instructions.deallocate()
+        loads.deallocate()
+    }
+}
+
+/// An input at work: its decoder, and what its events feed.
+final class InputRuntime {
+    let decoder: InputDecoder
+    let needsDecoding: Bool
+    let duplicates: DuplicateFilter?
+    /// Slots of the fields that name an event.
+    let names: [Int]
+    let sources: [SourceRuntime]
+
+    init(_ plan: InputPlan, _ decoder: InputDecoder, _ sources: [SourceRuntime]) {
+        self.decoder = decoder
+        self.sources = sources
+        needsDecoding = !plan.fields.isEmpty || plan.needsPayload
+        names = plan.deduplication
+        duplicates = names.isEmpty ? nil : DuplicateFilter()
+    }
 }
 
 /// GROUP BY at work.
@@ -99,10 +133,12 @@ final class GroupRuntime {
     let plan: GroupPlan
     let state: GroupState
     let windows: [WindowOperator]
+    let keySlots: [Int]
 
     init(_ plan: GroupPlan, limits: StreamLimits, arena: ByteArena) {
         self.plan = plan
         state = GroupState(measures: plan.measures, limits: limits, arena: arena)
+        keySlots = plan.keySlots
         windows = plan.windows.map { [state] in WindowOperator.make($0, plan, state, limits) }
     }
 }

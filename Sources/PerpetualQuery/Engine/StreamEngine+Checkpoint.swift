@@ -24,7 +24,7 @@ extension StreamEngine {
                 if source.isPartitioned { writer.put(source.keys.bytes(of: timeline)) }
             }
         }
-        for filter in duplicates { filter?.write(to: &writer) }
+        for input in inputs { input.duplicates?.write(to: &writer) }
         for stage in stages {
             for time in stage.feederTimes { writer.put(time) }
             stage.sort?.write(to: &writer)
@@ -68,7 +68,7 @@ extension StreamEngine {
         guard try reader.take(UInt32.self) == plan.fingerprint else { throw .otherPlan }
         for total in Self.counters { totals[keyPath: total] = try reader.take(UInt64.self) }
         for source in sources { try read(&reader, source) }
-        for filter in duplicates { try filter?.read(&reader) }
+        for input in inputs { try input.duplicates?.read(&reader) }
         for stage in stages {
             for feeder in stage.feederTimes.indices {
                 stage.feederTimes[feeder] = try reader.take(Int64.self)

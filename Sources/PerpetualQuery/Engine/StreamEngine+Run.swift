@@ -195,7 +195,7 @@ extension StreamEngine {
     @inline(__always)
     private func aggregate(_ group: GroupRuntime, _ frame: UnsafeMutablePointer<Datum>, _ row: RowContext) {
         key.removeAll()
-        for slot in group.plan.keySlots { GroupKey.append(frame[slot], to: &key) }
+        for slot in group.keySlots { GroupKey.append(frame[slot], to: &key) }
         let bytes = key.bytes
         let hash = GroupKey.hash(bytes)
         for window in group.windows {

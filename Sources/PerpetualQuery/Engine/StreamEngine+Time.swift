@@ -3,10 +3,12 @@ package import Telemetry
 // From an event to its row, and time going on.
 extension StreamEngine {
     /// Sets the event's time and timeline, judges it, and runs its row.
-    func take(_ event: StreamEvent, _ source: SourceRuntime, _ decoder: InputDecoder, isJSON: Bool) {
-        let stage = stages[source.plan.stage]
+    func take(
+        _ event: StreamEvent, _ source: SourceRuntime, _ slots: UnsafeMutablePointer<Datum>, isJSON: Bool
+    ) {
+        let stage = stages[source.stage]
         let frame = stage.frame
-        load(event, source, decoder, frame, isJSON: isJSON)
+        load(event, source, slots, frame, isJSON: isJSON)
         var row = RowContext(time: event.arrivalTime.ticks)
         row.device = event.device
         row.sequence = event.sequence
@@ -29,8 +31,8 @@ extension StreamEngine {
             }
             row.timeline = Int32(timeline)
         }
-        if let slot = source.plan.timeSlot {
-            guard let ticks = eventTicks(frame[slot]) else {
+        if source.timeSlot >= 0 {
+            guard let ticks = eventTicks(frame[source.timeSlot]) else {
                 totals.withoutTime += 1
                 return
             }
@@ -45,25 +47,23 @@ extension StreamEngine {
         if isLater { source.greatest[timeline] = row.time }
         accept(row, stage)
         if isLater, failure == nil, !stage.listeners.isEmpty || stage.sort != nil {
-            let tolerance =
-                source.plan.timeSlot == nil ? 0 : plan.settings.timePolicy.outOfOrderToleranceTicks
-            let watermark = max(source.floor, TimePolicy.saturatingSubtract(row.time, tolerance))
+            let watermark = max(source.floor, TimePolicy.saturatingSubtract(row.time, source.tolerance))
             advance(stage, Int32(timeline), to: watermark)
         }
     }
 
     /// The time that TIMESTAMP BY gives an event, without taking it; nil when there is none.
     package func time(of event: StreamEvent) -> EventTime? {
-        guard let source = sourcesOfInput[event.input].first, let slot = source.plan.timeSlot else {
+        guard let source = inputs[event.input].sources.first, let slot = source.plan.timeSlot else {
             return nil
         }
         let stage = stages[source.plan.stage]
         let mark = arena.mark
         defer { arena.release(to: mark) }
-        let decoder = decoders[event.input]
+        let decoder = inputs[event.input].decoder
         guard decoder.decode(event.payload) else { return nil }
         self.event = event
-        load(event, source, decoder, stage.frame, isJSON: true)
+        load(event, source, decoder.slots, stage.frame, isJSON: true)
         var row = RowContext(time: event.arrivalTime.ticks)
         guard run(source.prologue, stage, &row) else {
             context.failure = nil
@@ -74,14 +74,15 @@ extension StreamEngine {
 
     @inline(__always)
     private func load(
-        _ event: StreamEvent, _ source: SourceRuntime, _ decoder: InputDecoder,
+        _ event: StreamEvent, _ source: SourceRuntime, _ slots: UnsafeMutablePointer<Datum>,
         _ frame: UnsafeMutablePointer<Datum>,
         isJSON: Bool
     ) {
-        for copy in source.plan.loads {
+        for index in 0..<source.loadCount {
+            let copy = source.loads[index]
             frame[copy.to] =
                 copy.from >= 0
-                ? decoder.slots[copy.from] : property(copy.from, event, isJSON: isJSON)
+                ? slots[copy.from] : property(copy.from, event, isJSON: isJSON)
         }
     }
 
@@ -143,7 +144,7 @@ extension StreamEngine {
         let ticks: Int64?
         switch value.kind {
         case .datetime: ticks = value.integer
-        case .text: ticks = EventTime.parse(iso8601: value.bytes)?.ticks
+        case .text: ticks = ISOTime.ticks(value.bytes) ?? EventTime.parse(iso8601: value.bytes)?.ticks
         case .bigint: ticks = EventTime.parse(epochInteger: value.integer)?.ticks
         case .float: ticks = EventTime.parse(epochNumber: value.double)?.ticks
         default: ticks = nil
@@ -165,9 +166,8 @@ extension StreamEngine {
     private func judge(_ ticks: Int64, _ event: StreamEvent, _ source: SourceRuntime, _ timeline: Int)
         -> Int64?
     {
-        let policy = plan.settings.timePolicy
         let watermark = policy.watermark(greatest: source.greatest[timeline], floor: source.floor)
-        let arrival = plan.settings.arrivesAtEventTime ? ticks : event.arrivalTime.ticks
+        let arrival = arrivesAtEventTime ? ticks : event.arrivalTime.ticks
         switch policy.judge(event: ticks, arrival: arrival, watermark: watermark) {
         case .accepted(let time, let retimed):
             if let retimed { count(retimed) }

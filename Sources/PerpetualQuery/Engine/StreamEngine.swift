@@ -9,40 +9,43 @@ package import Telemetry
 package final class StreamEngine {
     package let plan: StreamPlan
     package let limits: StreamLimits
+    let policy: TimePolicy
+    let arrivesAtEventTime: Bool
     let arena = ByteArena()
     let context: FunctionContext
-    let decoders: [InputDecoder]
+    let inputs: [InputRuntime]
     let stages: [StageRuntime]
     let sources: [SourceRuntime]
-    let sourcesOfInput: [[SourceRuntime]]
     let groups: [GroupRuntime]
     let analytics: [AnalyticOperator]
     let joins: [StreamJoinOperator]
     let references: [ReferenceTable]
-    let duplicates: [DuplicateFilter?]
     let fieldNames: [UnsafeMutableRawBufferPointer]
-    var loops: [LoopState]
-    var lookups: [LoopState]
-    var totals = StreamCounters()
-    var key = KeyBuffer()
+    // One caller at a time: exclusivity need not be checked at run time for each access.
+    @exclusivity(unchecked) var loops: [LoopState]
+    @exclusivity(unchecked) var lookups: [LoopState]
+    @exclusivity(unchecked) var totals = StreamCounters()
+    @exclusivity(unchecked) var key = KeyBuffer()
     private let start: ByteArena.Mark
 
     /// Where rows go during a call.
     var rows: RowBuffer
     /// The event in hand; its bytes are valid during the call.
-    var event: StreamEvent?
+    @exclusivity(unchecked) var event: StreamEvent?
     /// Name of a device, for rows and `IoTHub.ConnectionDeviceId`.
     package var deviceName: (UInt32) -> DeviceID {
         get { rows.deviceName }
         set { rows.deviceName = newValue }
     }
     /// Names of devices once asked for.
-    var knownDevices: [UInt32: UnsafeMutableRawBufferPointer] = [:]
-    var failure: QueryFailure?
+    @exclusivity(unchecked) var knownDevices: [UInt32: UnsafeMutableRawBufferPointer] = [:]
+    @exclusivity(unchecked) var failure: QueryFailure?
     /// The instruction of the failure in `context`.
-    var failedAt = 0
+    @exclusivity(unchecked) var failedAt = 0
+    /// Events of the batch in hand that were taken.
+    @exclusivity(unchecked) package var takenOfBatch = 0
     /// `flush` was called: nothing may follow.
-    private var isFinished = false
+    @exclusivity(unchecked) private var isFinished = false
 
     /// - Parameters:
     ///   - references: the tables that the plan names.
@@ -55,19 +58,21 @@ package final class StreamEngine {
         self.plan = plan
         self.limits = limits
         self.rows = rows
+        policy = plan.settings.timePolicy
+        arrivesAtEventTime = plan.settings.arrivesAtEventTime
         let arena = arena
         context = FunctionContext(arena: arena, textBytesMax: limits.textBytesMax)
-        decoders = plan.inputs.map {
-            InputDecoder(fields: $0.fields, namesMax: limits.fieldNamesMax, arena: arena)
-        }
         stages = plan.stages.enumerated().map { StageRuntime(number: $0, plan: $1, limits: limits) }
-        let sources = plan.sources.map { SourceRuntime($0) }
+        let sources = plan.sources.map { SourceRuntime($0, plan.settings.timePolicy) }
         self.sources = sources
-        sourcesOfInput = plan.inputs.indices.map { input in sources.filter { $0.plan.input == input } }
+        inputs = plan.inputs.enumerated().map { number, input in
+            InputRuntime(
+                input, InputDecoder(fields: input.fields, namesMax: limits.fieldNamesMax, arena: arena),
+                sources.filter { $0.plan.input == number })
+        }
         groups = plan.groups.map { GroupRuntime($0, limits: limits, arena: arena) }
         analytics = plan.analytics.map { AnalyticOperator(plan: $0, limits: limits, arena: arena) }
         joins = plan.joins.map { StreamJoinOperator(plan: $0, limits: limits) }
-        duplicates = plan.inputs.map { $0.deduplication.isEmpty ? nil : DuplicateFilter() }
         loops = Array(repeating: LoopState(), count: plan.loopCount)
         lookups = Array(repeating: LoopState(), count: plan.lookups.count)
         fieldNames = plan.fieldNames.map { name in
@@ -103,35 +108,44 @@ package final class StreamEngine {
     /// - Throws: when a row cannot be computed and the policy is to stop, or at a limit.
     @discardableResult
     package func process(_ event: StreamEvent) throws(QueryFailure) -> Bool {
+        let input = inputs[event.input]
+        var isJSON = true
+        if input.needsDecoding { isJSON = input.decoder.decode(event.payload) }
+        var name = DuplicateFilter.Name(high: 0, low: 0)
+        if input.duplicates != nil, isJSON {
+            key.removeAll()
+            for field in input.names { GroupKey.append(input.decoder.slots[field], to: &key) }
+            name = DuplicateFilter.name(key.bytes)
+        }
+        try process(event, input, input.decoder.slots, name: name, isJSON: isJSON)
+        return isJSON
+    }
+
+    func process(
+        _ event: StreamEvent, _ input: InputRuntime, _ slots: UnsafeMutablePointer<Datum>,
+        name: DuplicateFilter.Name,
+        isJSON: Bool
+    ) throws(QueryFailure) {
         if isFinished { throw QueryFailure(text: "the input has ended", hint: "make another engine") }
         totals.events += 1
+        if !isJSON { totals.notJSON += 1 }
         self.event = event
-        let input = plan.inputs[event.input]
-        let decoder = decoders[event.input]
-        var isJSON = true
-        if !input.fields.isEmpty || input.needsPayload {
-            isJSON = decoder.decode(event.payload)
-            if !isJSON { totals.notJSON += 1 }
-        }
-        if let filter = duplicates[event.input], isJSON {
-            key.removeAll()
-            for field in input.deduplication { GroupKey.append(decoder.slots[field], to: &key) }
-            switch filter.insert(key.bytes, limit: limits.deduplicationMax) {
+        if let filter = input.duplicates, isJSON {
+            switch filter.insert(name, limit: limits.deduplicationMax) {
             case .new: break
             case .known:
                 totals.duplicates += 1
                 arena.release(to: start)
-                return true
+                return
             case .full:
                 throw QueryFailure(
                     text: "more than \(limits.deduplicationMax) names of events to remember",
                     hint: "the limit is deduplicationMax")
             }
         }
-        for source in sourcesOfInput[event.input] { take(event, source, decoder, isJSON: isJSON) }
+        for source in input.sources { take(event, source, slots, isJSON: isJSON) }
         arena.release(to: start)
         if let failure { throw failure }
-        return isJSON
     }
 
     /// The clock says it is `arrival`: every timeline's time is now at least that less the late tolerance.

@@ -42,7 +42,7 @@ package enum RowFailure: String, Hashable, Sendable {
 final class FunctionContext {
     let arena: ByteArena
     /// The first failure of the row in hand.
-    var failure: RowFailure?
+    @exclusivity(unchecked) var failure: RowFailure?
     let patterns = PatternCache()
     let textBytesMax: Int
 

@@ -9,9 +9,9 @@ final class ByteArena {
     }
 
     private static let chunkBytes = 1 << 16
-    private var chunks: [UnsafeMutableRawBufferPointer] = []
-    private var chunk = 0
-    private var used = 0
+    @exclusivity(unchecked) private var chunks: [UnsafeMutableRawBufferPointer] = []
+    @exclusivity(unchecked) private var chunk = 0
+    @exclusivity(unchecked) private var used = 0
 
     init() { chunks.append(.allocate(byteCount: Self.chunkBytes, alignment: 16)) }
 
