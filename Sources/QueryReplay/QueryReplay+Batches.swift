@@ -71,7 +71,7 @@ extension QueryReplay {
                     pipe.ready.isEmpty ? nil : pipe.ready.removeFirst()
                 })
             {
-                try take(batch, engine, file.path, title)
+                try take(batch, engine, rows, file.path, title, body)
                 if rows.count + rows.systemRows.count >= Self.batchRows {
                     try body(rows)
                     rows.removeAll()
@@ -105,14 +105,18 @@ extension QueryReplay {
     }
 
     private func take(
-        _ batch: EventBatch, _ engine: StreamEngine, _ path: String, _ title: String
+        _ batch: EventBatch, _ engine: StreamEngine, _ rows: RowBuffer, _ path: String, _ title: String,
+        _ body: (RowBuffer) throws(ReplayError) -> Void
     ) throws(ReplayError) {
         func place(_ index: Int) -> String { "\(path):\(batch.line(of: index))" }
         let stopped: Int?
         do throws(QueryFailure) { stopped = try engine.process(batch) } catch {
+            // The rows before the failure are right: they go out first.
+            try body(rows)
             throw failed(error, place(engine.takenOfBatch), title)
         }
         if let stopped {
+            try body(rows)
             throw ReplayError(
                 .input, "\(place(stopped)): not a JSON object: an event is an object on one line")
         }

@@ -50,6 +50,7 @@ struct QueryRunCommand: ParsableCommand {
         do throws(ReplayError) {
             let plan = try replay.plan(title: file)
             let outputs = try Outputs(output, plan, withIDs: ids, files)
+            defer { try? outputs.flush() }
             let summary = try replay.run(plan, title: file) { (rows) throws(ReplayError) in
                 try outputs.write(rows)
             }
