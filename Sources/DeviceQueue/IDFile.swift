@@ -30,9 +30,9 @@ struct IDFile: ~Copyable {
     let count: Int
     let runCount: Int
     let hasProofs: Bool
-    /// The last commit of the segment, and the checksum of its frame.
+    /// The last commit of the segment, and the checksum of its last frame.
     let lastCommitNumber: UInt64
-    let lastCommitChecksum: UInt32
+    let lastFrameChecksum: UInt32
     let hashes: UnsafePointer<UInt64>
     let places: UnsafePointer<DedupPlace>
 
@@ -64,7 +64,7 @@ struct IDFile: ~Copyable {
         from = image.load(16)
         to = image.load(24)
         lastCommitNumber = image.load(40)
-        lastCommitChecksum = image.load(68, as: UInt32.self)
+        lastFrameChecksum = image.load(68, as: UInt32.self)
         let hashesStart = UnsafeRawPointer(image.base + start)
         hashes = hashesStart.assumingMemoryBound(to: UInt64.self)
         places = (hashesStart + count * 8).assumingMemoryBound(to: DedupPlace.self)
@@ -162,7 +162,7 @@ struct IDList {
 
     /// The file's bytes.
     func encoded(
-        from: UInt64, to: UInt64, logID: UInt64, lastCommitNumber: UInt64, lastCommitChecksum: UInt32
+        from: UInt64, to: UInt64, logID: UInt64, lastCommitNumber: UInt64, lastFrameChecksum: UInt32
     ) -> FileImage {
         let entryBytes = IDFile.entryBytes + (hasProofs ? IDFile.proofBytes : 0)
         var image = FileImage(
@@ -177,7 +177,7 @@ struct IDList {
         image.append(UInt64(count))
         image.append(UInt64(runs.count))
         image.append(hasProofs ? IDFile.hasProofsFlag : 0)
-        image.append(lastCommitChecksum)
+        image.append(lastFrameChecksum)
         for run in runs {
             image.append(run.lastTicks)
             image.append(run.end)

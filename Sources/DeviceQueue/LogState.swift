@@ -19,9 +19,9 @@ struct LogState {
         var base: UInt64
         var byteCount: UInt64
         var lastCommitNumber: UInt64 = 0
-        /// Position in the file and checksum of the last commit frame.
-        var lastCommitPosition: UInt32 = 0
-        var lastCommitChecksum: UInt32 = 0
+        /// Position in the file and checksum of the last frame: what binds a state, or a sidecar, to the log.
+        var lastFramePosition: UInt32 = 0
+        var lastFrameChecksum: UInt32 = 0
         /// Arrival times of the first and the last frame that has one; `Int64.max` and `.min` when none has.
         var firstTicks = Int64.max
         var lastTicks = Int64.min
@@ -98,6 +98,7 @@ struct LogState {
             limit: Int(segment.byteCount), bufferBytes: limits.readBytes)
         while let frame = try scanner.next() {
             if LogTallies.concerns(frame) { tallies.take(frame) }
+            covered.noteFrame(frame, position: scanner.framePosition)
             if frame.isRecordLike {
                 let device = frame.device
                 grow(to: device)
@@ -118,7 +119,7 @@ struct LogState {
                     counters.withMessageID += 1
                 }
             } else {
-                takeOther(frame, position: scanner.framePosition, &covered)
+                takeOther(frame, &covered)
             }
         }
         guard scanner.stop != .bad else { throw SegmentIndex.damaged(segment, scanner.position) }
@@ -152,7 +153,7 @@ struct LogState {
         }
     }
 
-    private mutating func takeOther(_ frame: UnsafeRawPointer, position: Int, _ covered: inout Covered) {
+    private mutating func takeOther(_ frame: UnsafeRawPointer, _ covered: inout Covered) {
         switch frame.kindByte {
         case FrameKind.device.rawValue:
             grow(to: frame.device)
@@ -162,7 +163,7 @@ struct LogState {
             clients[Int(frame.client)] = true
         case FrameKind.release.rawValue: unreleased.remove(client: frame.client, frame.packetIdentifier)
         case FrameKind.sessionDiscarded.rawValue: unreleased.removeAll(client: frame.client)
-        case FrameKind.commit.rawValue: covered.noteCommit(frame, position: position)
+        case FrameKind.commit.rawValue: covered.lastCommitNumber = frame.sequence
         case FrameKind.replayed.rawValue, FrameKind.repeated.rawValue: break
         default: covered.note(frame.arrivalTicks)
         }
@@ -175,10 +176,10 @@ extension LogState.Covered {
         lastTicks = ticks
     }
 
-    mutating func noteCommit(_ frame: UnsafeRawPointer, position: Int) {
-        lastCommitNumber = frame.sequence
-        lastCommitPosition = UInt32(position)
-        lastCommitChecksum = frame.frameChecksum
+    @inline(__always)
+    mutating func noteFrame(_ frame: UnsafeRawPointer, position: Int) {
+        lastFramePosition = UInt32(position)
+        lastFrameChecksum = frame.frameChecksum
     }
 }
 

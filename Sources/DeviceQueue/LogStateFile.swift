@@ -29,8 +29,8 @@ struct LogStateFile: ~Copyable {
             image.append(segment.base)
             image.append(segment.byteCount)
             image.append(segment.lastCommitNumber)
-            image.append(segment.lastCommitPosition)
-            image.append(segment.lastCommitChecksum)
+            image.append(segment.lastFramePosition)
+            image.append(segment.lastFrameChecksum)
             image.append(segment.firstTicks)
             image.append(segment.lastTicks)
             image.append(segment.records)
@@ -223,7 +223,7 @@ struct LogStateFile: ~Copyable {
     private static func covered(_ image: borrowing FileImage, at: Int) -> LogState.Covered {
         LogState.Covered(
             base: image.load(at), byteCount: image.load(at + 8), lastCommitNumber: image.load(at + 16),
-            lastCommitPosition: image.load(at + 24), lastCommitChecksum: image.load(at + 28),
+            lastFramePosition: image.load(at + 24), lastFrameChecksum: image.load(at + 28),
             firstTicks: image.load(at + 32), lastTicks: image.load(at + 40), records: image.load(at + 48),
             ids: image.load(at + 56))
     }

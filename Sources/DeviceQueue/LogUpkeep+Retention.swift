@@ -239,7 +239,7 @@ extension LogUpkeep {
     ) throws(QueueError) -> LogState.MarksFile? {
         guard list.count > 0 else { return nil }
         let image = list.encoded(
-            from: from, to: to, logID: catalog.logID, lastCommitNumber: 0, lastCommitChecksum: 0)
+            from: from, to: to, logID: catalog.logID, lastCommitNumber: 0, lastFrameChecksum: 0)
         let file = LogState.MarksFile(
             from: from, to: to, count: UInt64(list.count), checksum: image.load(12),
             lastTicks: list.lastTicks)

@@ -117,7 +117,7 @@ extension Recovery {
         if let ids = IDFile.load(
             segment.idsPath, files: catalog.files, logID: catalog.logID, from: segment.base, to: segment.end),
             ids.lastCommitNumber == covered.lastCommitNumber,
-            ids.lastCommitChecksum == covered.lastCommitChecksum
+            ids.lastFrameChecksum == covered.lastFrameChecksum
         {
             return ids
         }
@@ -160,6 +160,6 @@ extension IDList {
     func encoded(_ segment: Segment, _ covered: LogState.Covered) -> FileImage {
         encoded(
             from: segment.base, to: segment.end, logID: segment.logID,
-            lastCommitNumber: covered.lastCommitNumber, lastCommitChecksum: covered.lastCommitChecksum)
+            lastCommitNumber: covered.lastCommitNumber, lastFrameChecksum: covered.lastFrameChecksum)
     }
 }

@@ -93,7 +93,8 @@ enum Recovery {
             var covered = LogState.Covered(base: segment.base, byteCount: segment.byteCount)
             let before = appender.counters
             tail = try replay(segment, isLast: isLast, into: &appender, &covered)
-            covered.records = appender.counters.received - before.received
+            covered.records =
+                appender.counters.stored + appender.counters.quarantined - before.stored - before.quarantined
             covered.ids = appender.counters.withMessageID - before.withMessageID
             if !isLast { state.segments.append(covered) }
         }
@@ -120,7 +121,7 @@ enum Recovery {
                 appender.lastCommitNumber = frame.sequence
                 batchEnd = position + FrameLayout.commitBytes + Int(truncatingIfNeeded: frame.previous)
                 commitPosition = position
-                covered.noteCommit(frame, position: position)
+                covered.lastCommitNumber = frame.sequence
             } else if position >= batchEnd {
                 // A whole frame that no commit announces: what is left of a batch whose commit frame is torn.
                 stopsAt = position
@@ -130,6 +131,7 @@ enum Recovery {
             } else if frame.isRecordLike || frame.kindByte == FrameKind.tick.rawValue {
                 covered.note(frame.arrivalTicks)
             }
+            covered.noteFrame(frame, position: position)
         }
         appender.flush(&group)
         let end = stopsAt ?? scanner.position

@@ -18,8 +18,8 @@ struct QueryFolder {
     }
 
     /// Sets the folder aside when its checkpoint speaks of another log, or of more of this one than there is: as
-    /// after segments were moved away, or a backup of the log, or of the folder, came back. Everything is then computed again from
-    /// the log, with the same result ids; minutes that have their file keep it.
+    /// after segments were moved away, or a backup of the log, or of the folder, came back. Everything is then
+    /// computed again from the log, with the same result ids; minutes that have their file keep it.
     ///
     /// - Parameter log: gets a line when that happens.
     func fit(to queue: DeviceQueue, log: @Sendable (String) -> Void) throws {

@@ -48,6 +48,21 @@ import Testing
         #expect(queue.counters.stored == before, note)
     }
 
+    /// Any one state file may be lost, at any moment.
+    private func expectTwoWitnesses(_ files: MemoryFileStore, _ note: Comment) throws {
+        let queue = try openQueue(files, Self.limits)
+        for step in 0..<3 {
+            // The helper's work may fail before it comes to retention.
+            if step > 1 { try queue.prepareNextSegment() }
+            if step > 0 { try queue.applyRetention(nowTicks: .max) }
+            for path in try SnapshotTests.states(files) {
+                let copy = files.afterCrash(.keep, seed: 0)
+                copy.forget(path)
+                #expect(throws: Never.self, note) { try openQueue(copy, Self.limits, mode: .readOnly) }
+            }
+        }
+    }
+
     private func live(
         _ script: CrashTests.Script, crashes: [Int], mode: MemoryFileStore.CrashMode, seed: UInt64
     ) throws -> Bool {
@@ -61,6 +76,7 @@ import Testing
             files = files.afterCrash(mode, seed: seed &+ UInt64(life))
             let note: Comment = "seed \(seed), crash at \(crashes), life \(life), \(mode)"
             try verify(script, files.afterCrash(.keep, seed: 0), acknowledged: acknowledged, note)
+            try expectTwoWitnesses(files.afterCrash(.keep, seed: 0), note)
         }
         files.crashAt = nil
         acknowledged = run(script, from: acknowledged, on: files)

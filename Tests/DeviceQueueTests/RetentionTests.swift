@@ -154,10 +154,36 @@ import Testing
         #expect(queue.counters.decidedByHash == 0)
     }
 
+    @Test("ids whose hashes collide with that of a removed record are told apart by the second hash")
+    func collision() throws {
+        let queue = try openQueue(MemoryFileStore(), Self.limits(RetentionPolicy(bytes: 6_000)))
+        try Self.fill(queue, rounds: 0..<40)
+        try queue.applyRetention(nowTicks: 0)
+        let number = try #require(queue.existingDevice(named: "d1"))
+        func hash(_ id: String) -> UInt64 {
+            Array(id.utf8).withUnsafeBytes { raw in
+                raw.baseAddress.map {
+                    KeyedHash.hash($0, raw.count, device: number, key: queue.catalog.hashKey)
+                } ?? 0
+            }
+        }
+        // The table claims that a removed record also answers for another id.
+        var cursor = DedupIndex.Cursor(hash("3"))
+        let place = DedupPlace(
+            position: queue.appender.dedup.next(&cursor), device: number, sequence: 4)
+        #expect(place.position > 0 && place.position < queue.firstOffset.bytes)
+        queue.appender.dedup.insert(
+            hash("other"), place, ticks: 50_000, devices: DeviceStates(numberMax: 1_000))
+        let other = Message(device: "d1", id: "other", payload: "1:3")
+        #expect(try store([other], in: queue, at: 50_000) == [.stored])
+        #expect(queue.counters.falseSuspicions == 1)
+        #expect(try store([other], in: queue, at: 50_000) == [.duplicate])
+    }
+
     @Test("past the horizon only the last ids of each device outlive their records, in few files")
     func thinning() throws {
         var limits = Self.limits(RetentionPolicy(bytes: 6_000))
-        limits.dedupHorizonTicks = 10_000
+        limits.dedupHorizonTicks = 2_000
         limits.dedupMinimum = 2
         let files = MemoryFileStore()
         var queue = try openQueue(files, limits)

@@ -1,4 +1,5 @@
 import Platform
+import Synchronization
 import Telemetry
 import Testing
 
@@ -52,6 +53,13 @@ import Testing
             if position == 0 { missing.append("\(frame.offset)") }
         }) {}
         return missing
+    }
+
+    static func covered(_ queue: DeviceQueue) -> [LogState.Covered] {
+        var covered = queue.upkeep?.work.withLock { $0.state.segments } ?? []
+        // Less where ids need not be remembered any more.
+        for index in covered.indices { covered[index].ids = 0 }
+        return covered
     }
 
     /// Removes every state and sidecar: what is left is the log.
@@ -124,6 +132,8 @@ import Testing
             #expect(try Self.missingIDs(queue) == [], "seed \(seed)")
             #expect(try Self.missingIDs(whole) == [], "seed \(seed)")
             #expect(queue.takeNotices() == [])
+            // What a replay notes of a segment is what the helper notes.
+            #expect(Self.covered(queue) == Self.covered(whole), "seed \(seed)")
         }
         #expect(try !Self.states(files).isEmpty, "seed \(seed): no state was written")
     }
@@ -241,6 +251,8 @@ import Testing
         queue = try openQueue(short, limits)
         #expect(queue.takeNotices().allSatisfy { $0.contains("does not agree") })
         #expect(try Self.summary(queue) == Self.summary(openQueue(Self.bare(short), limits)))
+        // A log of the same sizes with another reading at the end of what the state covers.
+        try Self.twins(limits)
         // Another log.
         let other = MemoryFileStore()
         _ = try DeviceQueue.open(
@@ -249,6 +261,27 @@ import Testing
         queue = try openQueue(other, limits, mode: .readOnly)
         #expect(queue.takeNotices().first?.contains("another log") == true)
         #expect(queue.deviceCount == 0)
+    }
+
+    /// Two logs of one identity that differ in payloads only; the states of one beside the other.
+    private static func twins(_ limits: QueueLimits) throws {
+        let stores = [MemoryFileStore(), MemoryFileStore()]
+        for (letter, files) in zip(["a", "b"], stores) {
+            let queue = try openQueue(files, limits)
+            for number in 0..<60 {
+                let payload = number > 20 ? letter : "-"
+                try store([Message(id: "\(100 + number)", payload: payload)], in: queue)
+                try queue.prepareNextSegment()
+            }
+        }
+        for path in try states(stores[0]) { stores[1][path] = stores[0][path] }
+        let ids = try stores[0].list(logDirectory).filter { $0.hasSuffix(".ids") }.suffix(1)
+        for name in ids { stores[1][logDirectory + "/" + name] = stores[0][logDirectory + "/" + name] }
+        let queue = try openQueue(stores[1], limits)
+        let notices = queue.takeNotices()
+        #expect(notices.count == 2)
+        #expect(notices.allSatisfy { $0.contains("ends otherwise") })
+        #expect(try missingIDs(queue) == [])
     }
 
     @Test("a sealed segment that does not read back stops states, not the hub, and is told once")
