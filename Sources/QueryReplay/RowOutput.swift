@@ -31,7 +31,8 @@ package final class RowOutput {
             isCSV = path.lowercased().hasSuffix(".csv")
             do throws(FileError) {
                 let opened = try files.open(path, writable: true)
-                try opened.truncate(to: 0)
+                // A device such as /dev/null cannot be cut, and need not.
+                if try opened.byteCount() > 0 { try opened.truncate(to: 0) }
                 file = opened
             } catch {
                 throw ReplayError(.environment, error.description)

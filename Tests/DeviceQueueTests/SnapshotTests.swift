@@ -268,7 +268,7 @@ import Testing
         let stores = [MemoryFileStore(), MemoryFileStore()]
         for (letter, files) in zip(["a", "b"], stores) {
             let queue = try openQueue(files, limits)
-            for number in 0..<60 {
+            for number in 0..<150 {
                 let payload = number > 20 ? letter : "-"
                 try store([Message(id: "\(100 + number)", payload: payload)], in: queue)
                 try queue.prepareNextSegment()

@@ -10,6 +10,10 @@ extension Datum {
             return left.integer < right.integer ? -1 : (left.integer > right.integer ? 1 : 0)
         }
         if left.kind == .float, right.kind == .float { return order(left.double, right.double) }
+        // A whole number that a double holds exactly, as constants mostly are.
+        if left.kind == .float, right.kind == .bigint, right.integer.magnitude < 1 << 53 {
+            return order(left.double, Double(right.integer))
+        }
         return compareMixed(left, right)
     }
 
@@ -36,6 +40,7 @@ extension Datum {
         }
     }
 
+    @inline(__always)
     private static func order(_ left: Double, _ right: Double) -> Int {
         left < right ? -1 : (left > right ? 1 : 0)
     }
