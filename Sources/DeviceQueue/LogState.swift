@@ -4,7 +4,8 @@ import Platform
 /// of the segments before `boundary`, whether they are still there or not.
 ///
 /// The helper thread keeps one up to date, a sealed segment at a time, apart from the writer's own state: so the
-/// writer never waits for a copy of it. Written to disk by `LogStateFile`.
+/// writer never waits for a copy of it. Costs 24 bytes a device in memory, and 8 more once retention has removed
+/// something. Written to disk by `LogStateFile`.
 struct LogState {
     struct Device: Equatable {
         var lastSequence: UInt64 = 0
