@@ -23,6 +23,7 @@ extension DeviceQueue {
     /// The record that holds a device's message id; for a conflict, the message that was kept.
     ///
     /// - Returns: nil when there is none, or when its id is past the horizon of duplicates.
+    /// - Throws: `.removed` when retention removed it, `.corrupt`, `.file`.
     package func record(device: DeviceID, messageID: String) throws(QueueError) -> TelemetryRecord? {
         guard let number = deviceNames.existingNumber(of: device.text), !messageID.isEmpty else { return nil }
         let id = Array(messageID.utf8)

@@ -41,6 +41,8 @@ package final class DeviceQueue: @unchecked Sendable {
     ///
     /// - Parameters:
     ///   - directory: `<data>/queue/0`; the caller holds the data directory's lock (`DataDirectory`).
+    ///   - keepsIDs: whether message ids are remembered. A writer must; a reader only for
+    ///     `record(device:messageID:)`, which finds nothing without.
     ///   - nowTicks: the wall clock in 100 ns ticks; goes into the identity of a new log.
     ///   - seed: randomness for the identity of a new log, so that nobody can choose message ids whose hashes
     ///     collide.
@@ -48,7 +50,7 @@ package final class DeviceQueue: @unchecked Sendable {
     ///   `.invalidLimits`, or what the disk refuses.
     package static func open(
         directory: String, files: any FileStore, limits: QueueLimits = QueueLimits(),
-        mode: Mode = .readWrite, nowTicks: Int64, seed: UInt64 = 0
+        mode: Mode = .readWrite, keepsIDs: Bool = false, nowTicks: Int64, seed: UInt64 = 0
     ) throws(QueueError) -> DeviceQueue {
         try limits.validate()
         if mode == .readWrite {
@@ -74,11 +76,14 @@ package final class DeviceQueue: @unchecked Sendable {
             segments: opening.segments, mayWrite: mode == .readWrite)
         for notice in opening.notices { catalog.note(notice) }
         if mode == .readWrite { LogStateStore.removeStale(opening.segments, directory, files: files) }
-        return try DeviceQueue(catalog: catalog, mode: mode, opening: &opening, nowTicks: nowTicks)
+        return try DeviceQueue(
+            catalog: catalog, mode: mode, keepsIDs: keepsIDs || mode == .readWrite, opening: &opening,
+            nowTicks: nowTicks)
     }
 
     private init(
-        catalog: SegmentCatalog, mode: Mode, opening: inout LogStateStore.Opening, nowTicks: Int64
+        catalog: SegmentCatalog, mode: Mode, keepsIDs: Bool, opening: inout LogStateStore.Opening,
+        nowTicks: Int64
     ) throws(QueueError) {
         self.catalog = catalog
         self.mode = mode
@@ -91,7 +96,7 @@ package final class DeviceQueue: @unchecked Sendable {
         guard
             var appender = LogAppender(
                 catalog: catalog, deviceNames: deviceNames, clientNames: clientNames,
-                keepsIDs: mode == .readWrite, nowTicks: nowTicks)
+                keepsIDs: keepsIDs, nowTicks: nowTicks)
         else { throw .invalidLimits("no memory for dedupSlots; make it smaller") }
         var state = try Recovery.restore(&appender, &opening)
         let writtenBoundary = state.boundary

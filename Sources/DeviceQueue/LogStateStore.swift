@@ -33,11 +33,20 @@ enum LogStateStore {
         let (all, first) = try Recovery.segments(in: directory, names: names, files: files)
         var opening = Opening(segments: all, first: first)
         var removedEnd: UInt64 = 0
+        // A state of which a file of marks is not there, for want of a better one.
+        var spare: LogStateFile?
+        var spareName = ""
         for name in names.filter(isStateFile).reversed() {
             let path = directory + "/" + name
             switch evaluate(path, all, first, files: files) {
             case .success(let file):
-                if opening.file == nil {
+                if let missing = missingMarks(file.state, directory, files: files) {
+                    if opening.file == nil, spareName.isEmpty {
+                        spareName = name
+                        spare = consume file
+                    }
+                    opening.notices.append("\(path): names \(missing), which is not there as it was written")
+                } else if opening.file == nil {
                     removedEnd = file.state.removedEnd
                     opening.goodNames.append(name)
                     opening.file = consume file
@@ -49,6 +58,13 @@ enum LogStateStore {
             }
             // A second one matters only where the first is the only witness.
             if opening.file != nil, removedEnd == 0 || opening.goodNames.count == 2 { break }
+        }
+        if opening.file == nil, let file = spare.take() {
+            // The error, if it is one, is told when the marks are read.
+            removedEnd = file.state.removedEnd
+            opening.goodNames = [spareName]
+            opening.file = consume file
+            opening.notices = []
         }
         if opening.file == nil, let reason = whyNeeded(all, opening.notices, names, directory, files: files) {
             throw reason
@@ -89,6 +105,23 @@ enum LogStateStore {
                 explanation:
                     "the log should go on at \(file.state.removedEnd), and there is no segment: restore "
                     + "\(directory) from a backup, or move all of its files away to begin a new log")
+        }
+        return nil
+    }
+
+    /// The path of the first file of marks that a state names and that is not there, or is another; nil when all
+    /// are. An empty one is an operator's word, and contents are checked when they are read: see `Recovery.marks`.
+    private static func missingMarks(
+        _ state: LogState, _ directory: String, files: any FileStore
+    ) -> String? {
+        for entry in state.marks {
+            let path = directory + "/" + RemovedMarks.name(entry)
+            guard let file = try? files.open(path, writable: false) else { return path }
+            defer { file.close() }
+            var checksum: UInt32 = 0
+            let got = withUnsafeMutableBytes(of: &checksum) { try? file.read(into: $0, at: 12) }
+            if got == 0, (try? file.byteCount()) == 0 { continue }
+            guard got == 4, UInt32(littleEndian: checksum) == entry.checksum else { return path }
         }
         return nil
     }

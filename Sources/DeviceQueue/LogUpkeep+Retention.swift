@@ -104,7 +104,7 @@ extension LogUpkeep {
             try carryForward(count, &work)
         } catch {
             // What no state names must not take room.
-            removeOldMarks(work.state.marks)
+            if !work.mayHaveNewState { removeOldMarks(work.state.marks) }
             throw error
         }
         let state = work.state
@@ -146,11 +146,21 @@ extension LogUpkeep {
         next.thinnedEnd = max(next.thinnedEnd, end)
         var names: [String] = []
         for isCopy in [false, true] {
-            let written = try LogStateStore.write(
-                next, isCopy: isCopy, catalog: catalog, deviceNames: deviceNames, clientNames: clientNames)
-            names.append(written.name)
-            work.writtenBytes = written.byteCount
+            let mightHave = work.mayHaveNewState
+            work.mayHaveNewState = true
+            do throws(QueueError) {
+                let written = try LogStateStore.write(
+                    next, isCopy: isCopy, catalog: catalog, deviceNames: deviceNames,
+                    clientNames: clientNames)
+                names.append(written.name)
+                work.writtenBytes = written.byteCount
+            } catch {
+                // Without room for its contents the first one has not got its name.
+                if !isCopy, case .full = error { work.mayHaveNewState = mightHave }
+                throw error
+            }
         }
+        work.mayHaveNewState = false
         work.state = next
         work.goodNames = names
         work.writtenBoundary = next.boundary

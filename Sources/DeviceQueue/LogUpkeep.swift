@@ -17,6 +17,8 @@ final class LogUpkeep: Sendable {
         var sidecarsBefore: UInt64 = 0
         /// Files of segments that were given up and could not be removed yet.
         var leftovers: [Segment]
+        /// A new state may be on disk although writing both of them failed: the marks that it names must stay.
+        var mayHaveNewState = false
         /// When retention removed something last.
         var removedAtTicks = Int64.min
     }

@@ -50,13 +50,18 @@ package final class QuarantineReader {
                 reader = nil
                 continue
             }
-            let hadBlock = try current.next { frame in
-                guard frame.offset.bytes < segmentEnd, frame.kind == .quarantined,
-                    frame.sequence >= filter.from
-                else { return }
-                deliver(frame, body)
+            do throws(QueueError) {
+                let hadBlock = try current.next { frame in
+                    guard frame.offset.bytes < segmentEnd, frame.kind == .quarantined,
+                        frame.sequence >= filter.from
+                    else { return }
+                    deliver(frame, body)
+                }
+                if hadBlock { return true }
+            } catch {
+                // Retention took the segment meanwhile: the next one is looked into.
+                guard case .removed = error else { throw error }
             }
-            if hadBlock { return true }
             reader = nil
         }
     }
@@ -73,10 +78,14 @@ package final class QuarantineReader {
         end = queue.durableEnd.bytes
         let all = queue.catalog.segments
         for segment in all.dropLast() {
-            guard let entry = try queue.catalog.index(segment, mayWrite: false).entry(0),
-                entry.lastSequence >= filter.from
-            else { continue }
-            segments.append(segment)
+            do throws(QueueError) {
+                guard let entry = try queue.catalog.index(segment, mayWrite: false).entry(0),
+                    entry.lastSequence >= filter.from
+                else { continue }
+                segments.append(segment)
+            } catch {
+                guard case .removed = error else { throw error }
+            }
         }
         if let newest = all.last, queue.lastQuarantinedSequence >= filter.from { segments.append(newest) }
         segments.reverse()

@@ -4,6 +4,9 @@ import ConsumerGroups
 extension GroupRunner {
     struct Subscriber {
         var join: GroupJoin
+        /// What `join` returned, by which the member's connection knows it.
+        let joined: UInt64
+        /// The session of the next fetch: a seek, or records that retention removed, begin a new one.
         var session: UInt64
     }
 
@@ -17,12 +20,13 @@ extension GroupRunner {
         subscribers.removeAll { $0.join.member == join.member }
         core.leave(member: join.member)
         let session = try core.enter(member: join.member)
-        subscribers.append(Subscriber(join: join, session: session))
+        subscribers.append(Subscriber(join: join, joined: session, session: session))
         return session
     }
 
+    /// - Parameter session: what `join` returned.
     func leave(member: String, session: UInt64) {
-        guard subscribers.contains(where: { $0.join.member == member && $0.session == session }) else {
+        guard subscribers.contains(where: { $0.join.member == member && $0.joined == session }) else {
             return
         }
         subscribers.removeAll { $0.join.member == member }

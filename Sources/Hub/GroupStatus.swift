@@ -52,7 +52,11 @@ struct GroupStatus: Sendable {
         .record([
             Column("member", .text(member.name)),
             Column("inFlight", .bigint(Int64(member.inFlight))),
-            Column("leaseSeconds", .float(Double(member.leaseLeftNanoseconds / 1_000_000) / 1e3)),
+            // A member over MQTT has no lease: it is there as long as its connection.
+            Column(
+                "leaseSeconds",
+                member.leaseLeftNanoseconds > 1 << 62
+                    ? .null : .float(Double(member.leaseLeftNanoseconds / 1_000_000) / 1e3)),
         ])
     }
 

@@ -174,7 +174,7 @@ package struct HubStatus: Sendable {
             Column("segments", .bigint(Int64(log.segments))),
             Column("firstOffset", .bigint(Int64(log.firstOffset.bytes))),
             Column("firstTime", log.firstArrivalTime.map { .time($0) } ?? .null),
-            Column("removedRecords", .bigint(Int64(log.removedRecords))),
+            Column("removedRecords", .bigint(Int64(log.removedRecords - log.removedQuarantined))),
             Column("removedQuarantined", .bigint(Int64(log.removedQuarantined))),
             Column("removedSegments", .bigint(Int64(log.removedSegments))),
             Column("removedBytes", .bigint(Int64(log.removedBytes))),

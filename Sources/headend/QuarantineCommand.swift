@@ -90,7 +90,7 @@ struct QuarantineCommand: AsyncParsableCommand {
         @Flag(help: "One JSON object a line.") var json = false
 
         func run() async throws {
-            let hub = try source.open()
+            let hub = try source.open(asksForIDs: true)
             defer { hub.close() }
             try await selection.forEach(hub, limit: limit, withKept: true) { object in
                 Console.line(json ? String(decoding: object, as: UTF8.self) : QuarantineLine.long(object))

@@ -23,7 +23,8 @@ struct SourceOptions: ParsableArguments {
         if data != nil, http != nil { throw ValidationError("give --data or --http, not both") }
     }
 
-    func open() throws -> any RecordSource {
+    /// - Parameter asksForIDs: records are looked up by their message ids.
+    func open(asksForIDs: Bool = false) throws -> any RecordSource {
         if let http {
             guard let url = URL(string: http), url.scheme == "http" || url.scheme == "https", url.host != nil
             else {
@@ -31,7 +32,7 @@ struct SourceOptions: ParsableArguments {
             }
             return RunningHub(base: url)
         }
-        return try StoppedHub(path: data ?? "headend-data")
+        return try StoppedHub(path: data ?? "headend-data", asksForIDs: asksForIDs)
     }
 }
 
@@ -72,7 +73,7 @@ final class StoppedHub: RecordSource {
     let queue: DeviceQueue
     private let directory: DataDirectory
 
-    init(path: String) throws {
+    init(path: String, asksForIDs: Bool = false) throws {
         let files = PosixFileStore()
         do {
             directory = try DataDirectory.open(path, files: files, createIfMissing: false)
@@ -86,7 +87,7 @@ final class StoppedHub: RecordSource {
         do {
             queue = try DeviceQueue.open(
                 directory: path + "/queue/0", files: files, limits: QueueLimits(), mode: .readOnly,
-                nowTicks: SystemClock().wallTicks())
+                keepsIDs: asksForIDs, nowTicks: SystemClock().wallTicks())
         } catch {
             directory.close()
             throw Failure.environment(error)

@@ -31,6 +31,8 @@ final class MemoryFileStore: FileStore, @unchecked Sendable {
     /// The call at which the machine dies; what the call does is done in part, and not synced.
     var crashAt: Int?
     private(set) var hasCrashed = false
+    /// The call that fails and does nothing, and how; everything goes on behind it.
+    var failing: (at: Int, kind: FileError.Kind)?
     /// Bytes that all files together may have.
     var capacity = Int.max
     var failsSync = false
@@ -44,6 +46,7 @@ final class MemoryFileStore: FileStore, @unchecked Sendable {
     private func operate(_ operation: String, _ path: String) throws(FileError) -> Bool {
         if hasCrashed { throw failure(.failed, operation, path) }
         operations += 1
+        if let failing, failing.at == operations { throw failure(failing.kind, operation, path) }
         hasCrashed = operations == crashAt
         return hasCrashed
     }

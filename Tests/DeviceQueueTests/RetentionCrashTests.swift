@@ -96,6 +96,40 @@ import Testing
         #expect(crash > 150)
     }
 
+    @Test(
+        "a file call of retention that fails, and a crash behind it, lose and forget nothing",
+        arguments: [false, true])
+    func failedCall(_ isFull: Bool) throws {
+        let limits = RetentionTests.limits(RetentionPolicy(bytes: 6_000))
+        var call = 1
+        var hasFailed = true
+        while hasFailed {
+            let files = MemoryFileStore()
+            let queue = try openQueue(files, limits)
+            try RetentionTests.fill(queue, rounds: 0..<60)
+            try queue.applyRetention(nowTicks: 0)
+            try RetentionTests.fill(queue, rounds: 60..<90)
+            files.failing = (files.operations + call, isFull ? .full : .failed)
+            // It may do without the call that failed.
+            try? queue.applyRetention(nowTicks: 10_000_000_000)
+            hasFailed = files.operations >= (files.failing?.at ?? 0)
+            files.failing = nil
+            for isTriedAgain in [false, true] {
+                if isTriedAgain { try queue.applyRetention(nowTicks: 20_000_000_000) }
+                for mode in MemoryFileStore.CrashMode.allCases {
+                    let note: Comment = "call \(call), \(mode), tried again: \(isTriedAgain)"
+                    let reopened = try openQueue(files.afterCrash(mode, seed: UInt64(call)), limits)
+                    for round in 0..<90 {
+                        let again = Message(device: "d1", id: "\(round)", payload: "1:\(round)")
+                        #expect(try store([again], in: reopened, at: 90_000) == [.duplicate], note)
+                    }
+                }
+            }
+            call += 1
+        }
+        #expect(call > 10)
+    }
+
     @Test("any script, any crashes", arguments: 0..<60 as Range<UInt64>)
     func seeds(_ seed: UInt64) throws {
         var random = SeededRandom(seed &* 1_009 &+ 1)
