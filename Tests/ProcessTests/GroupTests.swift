@@ -200,8 +200,10 @@ struct GroupTests {
         #expect(seen.count == 50)
     }
 
-    @Test("what a killed MQTT member did not acknowledge goes to another at once")
-    func killedMember() throws {
+    @Test(
+        "what a killed MQTT member did not acknowledge goes to another at once, also when the group was moved",
+        arguments: [false, true])
+    func killedMember(_ isMoved: Bool) throws {
         guard Programs.areInstalled(Programs.publisher, Programs.subscriber) else { return }
         let hub = try HubProcess()
         // A client that never acknowledges, by hand: CONNECT, SUBSCRIBE, silence.
@@ -215,6 +217,10 @@ struct GroupTests {
         #expect(socket.receive(count: 20).first == 0x32)
         #expect(try hub.group("g")["inFlight"] as? Int == 1)
         #expect(try hub.group("g")["lagRecords"] as? Int == 1)
+        if isMoved {
+            #expect(try hub.request("POST", "/api/v1/groups/g/seek", #"{"to":"earliest"}"#).status == 200)
+            #expect(socket.receive(count: 20).count >= 20, "the record comes again")
+        }
         let other = try ChildProcess(
             Programs.subscriber,
             [
