@@ -38,7 +38,9 @@ final class FieldNames {
         slots = .allocate(capacity: slotCount)
         slots.initialize(repeating: -1, count: slotCount)
         for name in excludedNames {
-            Array(name.utf8).withUnsafeBytes { _ = insert($0, hash: Self.hash($0), number: Self.excluded) }
+            Array(name.utf8).withUnsafeBytes {
+                _ = insert($0, hash: GroupKey.hash($0), number: Self.excluded)
+            }
         }
     }
 
@@ -56,13 +58,13 @@ final class FieldNames {
     /// The number of a name in use; nil when it was never seen.
     @inline(__always)
     func find(_ name: UnsafeRawBufferPointer) -> UInt32? {
-        lookup(name, hash: Self.hash(name))
+        lookup(name, hash: GroupKey.hash(name))
     }
 
     /// The number of a name, a new one when it was never seen; nil when a limit refuses it.
     @inline(__always)
     func number(of name: UnsafeRawBufferPointer) -> UInt32? {
-        let hash = Self.hash(name)
+        let hash = GroupKey.hash(name)
         return lookup(name, hash: hash) ?? learn(name, hash: hash)
     }
 
@@ -70,7 +72,7 @@ final class FieldNames {
     ///
     /// - Returns: false when the number is not the next one and not in use.
     func restore(_ name: UnsafeRawBufferPointer, number: UInt32) -> Bool {
-        let hash = Self.hash(name)
+        let hash = GroupKey.hash(name)
         guard lookup(name, hash: hash) == nil else { return false }
         if number == UInt32(names.count) { return insertNew(name, hash: hash) != nil }
         guard number == Self.excluded || number < UInt32(names.count) else { return false }
@@ -105,7 +107,7 @@ final class FieldNames {
         let canonical = Self.fewestEscapes(name)
         return canonical.withUnsafeBytes { canonical -> UInt32? in
             if canonical.elementsEqual(name) { return insertNew(name, hash: hash) }
-            let canonicalHash = Self.hash(canonical)
+            let canonicalHash = GroupKey.hash(canonical)
             guard
                 let number = lookup(canonical, hash: canonicalHash) ?? learn(canonical, hash: canonicalHash),
                 learned.count < limits.fieldNamesMax, insert(name, hash: hash, number: number)
@@ -195,25 +197,5 @@ final class FieldNames {
             at += 1
         }
         return true
-    }
-
-    /// Eight bytes a step, multiply and fold; not keyed (see the probe limit).
-    @inline(__always)
-    static func hash(_ name: UnsafeRawBufferPointer) -> UInt64 {
-        var hash = UInt64(truncatingIfNeeded: name.count) &* 0x9E37_79B9_7F4A_7C15
-        guard let base = name.baseAddress else { return hash }
-        var at = 0
-        while at + 8 <= name.count {
-            hash = (hash ^ base.loadUnaligned(fromByteOffset: at, as: UInt64.self)) &* 0xD6E8_FEB8_6659_FD93
-            hash ^= hash >> 32
-            at += 8
-        }
-        var tail: UInt64 = 0
-        while at < name.count {
-            tail = tail << 8 | UInt64(base.load(fromByteOffset: at, as: UInt8.self))
-            at += 1
-        }
-        hash = (hash ^ tail) &* 0xD6E8_FEB8_6659_FD93
-        return hash ^ hash >> 32
     }
 }

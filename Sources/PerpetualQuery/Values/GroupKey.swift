@@ -119,7 +119,8 @@ enum GroupKey {
         return UnsafeRawBufferPointer(text)
     }
 
-    /// Eight bytes a step, multiply and fold.
+    /// Eight bytes a step, multiply and fold. Not keyed: a table that strangers fill must bound its probes, as
+    /// `FieldNames` does.
     @inline(__always)
     static func hash(_ bytes: UnsafeRawBufferPointer) -> UInt64 {
         var hash = UInt64(truncatingIfNeeded: bytes.count) &* 0x9E37_79B9_7F4A_7C15
