@@ -86,7 +86,8 @@ package final class BrokerLoop: @unchecked Sendable {
     // MARK: Connections
 
     /// - Returns: nil when the limit of connections is reached.
-    package func addConnection(now: UInt64) -> Connection? {
+    package func addConnection(now: UInt64, from origin: ConnectionOrigin = ConnectionOrigin()) -> Connection?
+    {
         guard slotByID.count < limits.connections, !isStopping else {
             counters.connectionsRefused.wrappingIncrement(ordering: .relaxed)
             return nil
@@ -103,7 +104,8 @@ package final class BrokerLoop: @unchecked Sendable {
         let id = ConnectionID(rawValue: nextConnectionNumber)
         nextConnectionNumber += 1
         let connection = Connection(
-            id: id, slot: UInt32(slot), generation: slotGenerations[slot], loop: self, now: now)
+            id: id, slot: UInt32(slot), generation: slotGenerations[slot], origin: origin, loop: self,
+            now: now)
         slots[slot] = connection
         slotByID[id] = slot
         counters.connections.wrappingIncrement(ordering: .relaxed)

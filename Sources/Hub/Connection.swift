@@ -36,6 +36,7 @@ package final class Connection {
     /// Index in the loop's table, and how often it was used before.
     let slot: UInt32
     let generation: UInt32
+    let origin: ConnectionOrigin
     /// Unsafe on purpose, as it is read several times a message: the loop is held by the pipeline and by the
     /// transport, so it outlives every connection.
     unowned(unsafe) let loop: BrokerLoop
@@ -87,10 +88,14 @@ package final class Connection {
     private var lastDevice: UInt32 = 0
     private var lastRouteGeneration: UInt32 = 0
 
-    init(id: ConnectionID, slot: UInt32, generation: UInt32, loop: BrokerLoop, now: UInt64) {
+    init(
+        id: ConnectionID, slot: UInt32, generation: UInt32, origin: ConnectionOrigin, loop: BrokerLoop,
+        now: UInt64
+    ) {
         self.id = id
         self.slot = slot
         self.generation = generation
+        self.origin = origin
         self.loop = loop
         lastReadNanoseconds = now
     }
