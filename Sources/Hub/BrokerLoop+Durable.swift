@@ -72,6 +72,7 @@ extension BrokerLoop {
         let hasSubscriptions = broker.counters.subscriptions > 0
         guard hasSubscriptions || batch.hasRetained else { return }
         let version = broker.subscriptionVersion
+        let now = clock.monotonicNanoseconds()
         for index in 0..<batch.entryCount {
             let entry = batch.entries[index]
             guard entry.frame != IngestBatch.Entry.noFrame else { continue }
@@ -93,18 +94,18 @@ extension BrokerLoop {
                 flags & FrameFlags.retain != 0
                 && frame.load(fromByteOffset: FrameLayout.payloadBytes, as: UInt32.self) == 0
             guard isClearing || batch.staging.outcome(at: Int(entry.frame)) == .stored else { continue }
-            forward(frame, flags: flags, entry, batch, version)
+            forward(frame, flags: flags, entry, batch, version, now)
         }
     }
 
     private func forward(
         _ frame: UnsafeRawPointer, flags: UInt8, _ entry: IngestBatch.Entry, _ batch: IngestBatch,
-        _ version: UInt64
+        _ version: UInt64, _ now: UInt64
     ) {
         let view = StagedFrameView(frame)
-        let topic = String(decoding: view.topic, as: UTF8.self)
+        guard let match = broker.match(topic: view.topic) else { return }
         if flags & FrameFlags.retain == 0 {
-            let isWanted = broker.hasSubscribers(topic: topic)
+            let isWanted = !match.isEmpty
             if entry.route != IngestBatch.Entry.noRoute, batch.routeGeneration == routes.generation,
                 routes.isWhole(view.topic, entry.route)
             {
@@ -113,21 +114,21 @@ extension BrokerLoop {
             }
             if !isWanted { return }
         }
-        var properties = Properties()
-        if flags & FrameFlags.version5 != 0 {
+        var box: PropertyBox?
+        var expiresAt: UInt64?
+        if flags & FrameFlags.version5 != 0, !view.properties.isEmpty {
             // Validated when it came in.
-            properties = (try? parsePublishProperties(view.properties)) ?? Properties()
+            var properties = (try? parsePublishProperties(view.properties)) ?? Properties()
             properties.topicAlias = nil
+            expiresAt = properties.messageExpiryInterval.map { now + UInt64($0) * 1_000_000_000 }
+            box = PropertyBox(properties)
         }
-        let now = clock.monotonicNanoseconds()
-        let publisher = publisher(of: entry)
         let message = Message(
-            topic: topic, payload: Array(view.payload),
+            topic: view.topic, payload: view.payload,
             qos: QoS(rawValue: flags & FrameFlags.qosMask) ?? .atMostOnce,
             retain: flags & FrameFlags.retain != 0,
-            properties: properties, publisher: publisher,
-            expiresAt: properties.messageExpiryInterval.map { now + UInt64($0) * 1_000_000_000 })
-        broker.publish(message, now: now, actions: &actions)
+            properties: box, publisher: publisher(of: entry), expiresAt: expiresAt)
+        broker.publish(message, to: match, now: now, actions: &actions)
         perform()
     }
 

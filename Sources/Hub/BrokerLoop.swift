@@ -24,11 +24,12 @@ package final class BrokerLoop: @unchecked Sendable {
 
     var broker: Broker
     var actions: [BrokerAction] = []
+    /// Kept for its capacity; empty outside `perform`.
+    private var actionsScratch: [BrokerAction] = []
     var slots: [Connection?] = []
     private var slotGenerations: [UInt32] = []
     private var freeSlots: [Int] = []
-    private var slotByID: [ConnectionID: Int] = [:]
-    private var nextConnectionNumber: UInt64 = 1
+    private var connectionCount = 0
     /// Connections with output to flush at the end of this turn.
     private var dirty: [Connection] = []
     private var isTurnEndWanted = false
@@ -88,7 +89,7 @@ package final class BrokerLoop: @unchecked Sendable {
     /// - Returns: nil when the limit of connections is reached.
     package func addConnection(now: UInt64, from origin: ConnectionOrigin = ConnectionOrigin()) -> Connection?
     {
-        guard slotByID.count < limits.connections, !isStopping else {
+        guard connectionCount < limits.connections, !isStopping else {
             counters.connectionsRefused.wrappingIncrement(ordering: .relaxed)
             return nil
         }
@@ -101,20 +102,21 @@ package final class BrokerLoop: @unchecked Sendable {
             slotGenerations.append(0)
         }
         slotGenerations[slot] &+= 1
-        let id = ConnectionID(rawValue: nextConnectionNumber)
-        nextConnectionNumber += 1
+        // An action finds its connection without a table.
+        let id = ConnectionID(rawValue: UInt64(slotGenerations[slot]) << 32 | UInt64(slot))
         let connection = Connection(
             id: id, slot: UInt32(slot), generation: slotGenerations[slot], origin: origin, loop: self,
             now: now)
         slots[slot] = connection
-        slotByID[id] = slot
+        connectionCount += 1
         counters.connections.wrappingIncrement(ordering: .relaxed)
         return connection
     }
 
     /// The socket is gone, for whatever reason.
     package func removeConnection(_ connection: Connection) {
-        guard slotByID.removeValue(forKey: connection.id) != nil else { return }
+        guard slots[Int(connection.slot)] === connection else { return }
+        connectionCount -= 1
         slots[Int(connection.slot)] = nil
         freeSlots.append(Int(connection.slot))
         counters.connections.wrappingDecrement(ordering: .relaxed)
@@ -131,8 +133,8 @@ package final class BrokerLoop: @unchecked Sendable {
     }
 
     private func connection(_ id: ConnectionID) -> Connection? {
-        guard let slot = slotByID[id] else { return nil }
-        return slots[slot]
+        guard let connection = slots[Int(id.rawValue & 0xFFFF_FFFF)], connection.id == id else { return nil }
+        return connection
     }
 
     /// Ends a connection after a protocol error: its will is due.
@@ -190,16 +192,32 @@ package final class BrokerLoop: @unchecked Sendable {
 
     /// Carries out what the broker decided; actions may lead to more.
     func perform() {
+        guard !actions.isEmpty else { return }
+        var due: [BrokerAction] = []
+        swap(&due, &actionsScratch)
         while !actions.isEmpty {
-            let due = actions
-            actions.removeAll(keepingCapacity: true)
+            swap(&due, &actions)
             for action in due { perform(action) }
+            due.removeAll(keepingCapacity: true)
         }
+        // One that a crowd of subscribers made large is not kept.
+        if due.capacity <= 4_096 { swap(&due, &actionsScratch) }
+    }
+
+    /// An acknowledgement that is nothing but a packet identifier.
+    @inline(__always)
+    func brokerReceive(
+        _ type: PacketType, _ packetIdentifier: UInt16, of session: Session, now: UInt64
+    ) {
+        broker.receiveAcknowledgement(type, packetIdentifier, session, now: now, actions: &actions)
+        perform()
     }
 
     private func perform(_ action: BrokerAction) {
         switch action {
         case .send(let id, let packet): connection(id)?.write(packet)
+        case .acknowledge(let id, let type, let packetIdentifier):
+            connection(id)?.writeAcknowledgement(type, packetIdentifier)
         case .forward(
             let id, let message, let qos, let identifier, let retain, let duplicate, let subscriptions,
             let expiry):
@@ -208,17 +226,10 @@ package final class BrokerLoop: @unchecked Sendable {
                 counters.droppedSlowConsumer.wrappingIncrement(ordering: .relaxed)
                 return
             }
-            var packet = Publish(topic: message.topic, payload: message.payload)
-            packet.qos = qos
-            packet.packetIdentifier = qos == .atMostOnce ? nil : identifier
-            packet.retain = retain
-            packet.duplicate = duplicate
-            if connection.version == .v5 {
-                packet.properties = message.properties
-                packet.properties.subscriptionIdentifiers = subscriptions
-                packet.properties.messageExpiryInterval = expiry
-            }
-            connection.write(.publish(packet))
+            let packet = MessagePacket(
+                qos: qos, retain: retain, duplicate: duplicate, packetIdentifier: identifier,
+                subscriptionIdentifiers: subscriptions, expiryLeft: expiry)
+            connection.write(message, packet)
         case .accepted(let id, let session): accept(id, session)
         case .close(let id): if let connection = connection(id) { closeAfterFlush(connection) }
         case .drainWanted(let id):

@@ -167,16 +167,10 @@ extension Connection {
     private func publishOrdinary(
         _ view: PublishView, _ topic: UnsafeRawBufferPointer, _ body: UnsafeRawBufferPointer, _ now: UInt64
     ) throws(WireError) {
-        var packet = Publish(
-            topic: String(decoding: topic, as: UTF8.self), payload: Array(body[view.payload]))
-        packet.qos = view.qos
-        packet.duplicate = view.isDuplicate
-        packet.retain = view.isRetained
-        packet.packetIdentifier = view.qos == .atMostOnce ? nil : view.packetIdentifier
-        packet.properties = try parsePublishProperties(
-            UnsafeRawBufferPointer(rebasing: body[view.properties]))
-        packet.properties.topicAlias = nil
-        loop.brokerReceive(.publish(packet), from: self, now: now)
+        guard let session else { return }
+        try loop.broker.receivePublish(
+            view, topic: topic, body: body, session, now: now, actions: &loop.actions)
+        loop.perform()
     }
 
     /// PUBREL ends a QoS 2 exchange. Where telemetry was involved the release goes to the log before PUBCOMP

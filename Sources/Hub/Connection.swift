@@ -142,6 +142,9 @@ package final class Connection {
             switch firstByte >> 4 {
             case 3: try takePublish(firstByte, body, now, loop)
             case 6: try takePubrel(firstByte, body, now, loop)
+            case 4 where Self.isIdentifier(body): takeAcknowledgement(.puback, body, now, loop)
+            case 5 where Self.isIdentifier(body): takeAcknowledgement(.pubrec, body, now, loop)
+            case 7 where Self.isIdentifier(body): takeAcknowledgement(.pubcomp, body, now, loop)
             case 12:
                 guard body.isEmpty else { throw WireError(.malformedPacket, "PINGREQ has no body") }
                 output.extend(by: 2).storeBytes(of: UInt16(0x00D0).littleEndian, as: UInt16.self)
@@ -153,6 +156,20 @@ package final class Connection {
         } catch {
             refuse(error, now)
         }
+    }
+
+    /// Nothing but a packet identifier, as nearly always.
+    @inline(__always)
+    private static func isIdentifier(_ body: UnsafeRawBufferPointer) -> Bool {
+        body.count == 2 && body[0] | body[1] != 0
+    }
+
+    @inline(__always)
+    private func takeAcknowledgement(
+        _ type: PacketType, _ body: UnsafeRawBufferPointer, _ now: UInt64, _ loop: BrokerLoop
+    ) {
+        guard let session else { return }
+        loop.brokerReceive(type, UInt16(body[0]) << 8 | UInt16(body[1]), of: session, now: now)
     }
 
     private func takeConnect(
@@ -199,6 +216,19 @@ package final class Connection {
         var bytes: [UInt8] = []
         encodePacket(packet, version: version, into: &bytes)
         output.append(bytes)
+        loop.markDirty(self)
+    }
+
+    /// A PUBLISH, of which only the header is made here.
+    func write(_ message: Message, _ packet: MessagePacket) {
+        let layout = message.layout(packet, version: version)
+        message.write(packet, layout, version: version, to: output.extend(by: layout.packetBytes))
+        loop.markDirty(self)
+    }
+
+    func writeAcknowledgement(_ type: PacketType, _ packetIdentifier: UInt16) {
+        MQTTWire.writeAcknowledgement(
+            type: type.rawValue, packetIdentifier: packetIdentifier, to: output.extend(by: 4))
         loop.markDirty(self)
     }
 

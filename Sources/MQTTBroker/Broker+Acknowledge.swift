@@ -1,17 +1,36 @@
-import MQTTWire
+package import MQTTWire
 
 /// The client's answers to what we sent, and its releases of what it sent. MQTT 5.0 §4.3.
 extension Broker {
-    mutating func receivePuback(
-        _ packet: Acknowledgement, _ session: Session, _ connection: ConnectionID, now: UInt64,
+    /// Takes a PUBACK, PUBREC, PUBREL or PUBCOMP that is nothing but a packet identifier, as nearly all are: what
+    /// `receive` does, without a packet in between.
+    ///
+    /// - Parameter session: of the connection that it came on.
+    package mutating func receiveAcknowledgement(
+        _ type: PacketType, _ packetIdentifier: UInt16, _ session: Session, now: UInt64,
         actions: inout [BrokerAction]
     ) {
-        switch session.outbound.state(packet.packetIdentifier) {
+        guard let connection = session.connection else { return }
+        switch type {
+        case .puback: receivePuback(packetIdentifier, session, connection, now: now, actions: &actions)
+        case .pubrec:
+            receivePubrec(packetIdentifier, .success, session, connection, now: now, actions: &actions)
+        case .pubrel: receivePubrel(packetIdentifier, session, connection, actions: &actions)
+        case .pubcomp: receivePubcomp(packetIdentifier, session, connection, now: now, actions: &actions)
+        default: preconditionFailure("not an acknowledgement")
+        }
+    }
+
+    mutating func receivePuback(
+        _ packetIdentifier: UInt16, _ session: Session, _ connection: ConnectionID, now: UInt64,
+        actions: inout [BrokerAction]
+    ) {
+        switch session.outbound.state(packetIdentifier) {
         case .awaitingPuback:
-            if let ticket = session.outbound.ticket(packet.packetIdentifier) {
+            if let ticket = session.outbound.ticket(packetIdentifier) {
                 actions.append(.queueAcknowledged(connection, ticket))
             }
-            session.outbound.finish(packet.packetIdentifier)
+            session.outbound.finish(packetIdentifier)
             pump(session, now: now, actions: &actions)
         case .awaitingPubrec, .awaitingPubcomp:
             fail(connection, .protocolError, now: now, actions: &actions)
@@ -21,45 +40,53 @@ extension Broker {
     }
 
     mutating func receivePubrec(
-        _ packet: Acknowledgement, _ session: Session, _ connection: ConnectionID, now: UInt64,
-        actions: inout [BrokerAction]
+        _ packetIdentifier: UInt16, _ reason: ReasonCode, _ session: Session, _ connection: ConnectionID,
+        now: UInt64, actions: inout [BrokerAction]
     ) {
-        var pubrel = Acknowledgement(packetIdentifier: packet.packetIdentifier)
-        switch session.outbound.state(packet.packetIdentifier) {
+        switch session.outbound.state(packetIdentifier) {
         case .awaitingPubrec, .awaitingPubcomp:
-            if packet.reason.isFailure {
-                session.outbound.finish(packet.packetIdentifier)
+            if reason.isFailure {
+                session.outbound.finish(packetIdentifier)
                 pump(session, now: now, actions: &actions)
                 return
             }
-            session.outbound.release(packet.packetIdentifier)
+            session.outbound.release(packetIdentifier)
         case .awaitingPuback:
             fail(connection, .protocolError, now: now, actions: &actions)
             return
         case .done, nil:
-            if packet.reason.isFailure { return }
-            if session.version == .v5 { pubrel.reason = .packetIdentifierNotFound }
+            if reason.isFailure { return }
+            if session.version == .v5 {
+                let unknown = Acknowledgement(
+                    packetIdentifier: packetIdentifier, reason: .packetIdentifierNotFound)
+                actions.append(.send(connection, .pubrel(unknown)))
+                return
+            }
         }
-        actions.append(.send(connection, .pubrel(pubrel)))
+        actions.append(.acknowledge(connection, .pubrel, packetIdentifier))
     }
 
     mutating func receivePubrel(
-        _ packet: Acknowledgement, _ session: Session, _ connection: ConnectionID,
+        _ packetIdentifier: UInt16, _ session: Session, _ connection: ConnectionID,
         actions: inout [BrokerAction]
     ) {
-        var pubcomp = Acknowledgement(packetIdentifier: packet.packetIdentifier)
-        let isKnown = session.inbound.remove(packet.packetIdentifier)
-        if !isKnown, session.version == .v5 { pubcomp.reason = .packetIdentifierNotFound }
-        actions.append(.send(connection, .pubcomp(pubcomp)))
+        let isKnown = session.inbound.remove(packetIdentifier)
+        guard isKnown || session.version != .v5 else {
+            let unknown = Acknowledgement(
+                packetIdentifier: packetIdentifier, reason: .packetIdentifierNotFound)
+            actions.append(.send(connection, .pubcomp(unknown)))
+            return
+        }
+        actions.append(.acknowledge(connection, .pubcomp, packetIdentifier))
     }
 
     mutating func receivePubcomp(
-        _ packet: Acknowledgement, _ session: Session, _ connection: ConnectionID, now: UInt64,
+        _ packetIdentifier: UInt16, _ session: Session, _ connection: ConnectionID, now: UInt64,
         actions: inout [BrokerAction]
     ) {
-        switch session.outbound.state(packet.packetIdentifier) {
+        switch session.outbound.state(packetIdentifier) {
         case .awaitingPubcomp:
-            session.outbound.finish(packet.packetIdentifier)
+            session.outbound.finish(packetIdentifier)
             pump(session, now: now, actions: &actions)
         case .awaitingPuback, .awaitingPubrec:
             fail(connection, .protocolError, now: now, actions: &actions)

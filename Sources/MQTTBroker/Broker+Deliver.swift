@@ -81,8 +81,7 @@ extension Broker {
         while hasWindow(session), let (identifier, delivery) = session.outbound.nextToResend() {
             guard let message = delivery.message else {
                 // The client has the message; only the release is to be said again.
-                let pubrel = Acknowledgement(packetIdentifier: identifier)
-                actions.append(.send(connection, .pubrel(pubrel)))
+                actions.append(.acknowledge(connection, .pubrel, identifier))
                 continue
             }
             guard fits(delivery, message, session) else {

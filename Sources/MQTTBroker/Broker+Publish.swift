@@ -1,67 +1,140 @@
-import MQTTWire
+package import MQTTWire
+
+/// A PUBLISH of a client, borrowed from what was received.
+private struct InboundPublish {
+    let topic: UnsafeRawBufferPointer
+    let payload: UnsafeRawBufferPointer
+    let qos: QoS
+    let retain: Bool
+    /// 0 at QoS 0.
+    let packetIdentifier: UInt16
+    let box: PropertyBox?
+}
 
 extension Broker {
     /// Publishes a message of the hub's own: a result, a reading that is now durable, a will. Retains it when
     /// its retain flag says so.
     /// - Parameter message: its topic name is valid; else nothing happens.
     package mutating func publish(_ message: Message, now: UInt64, actions: inout [BrokerAction]) {
-        guard TopicName.isValid(message.topic, levelsMax: limits.topicLevels) else { return }
-        let levels = TopicName.levels(message.topic)
-        if message.retain, !message.payload.isEmpty,
-            !retained.hasRoom(for: message, levels: levels, limits: limits)
-        {
-            counters.retainedRefused += 1
-            route(message, levels: levels, now: now, actions: &actions)
-            return
-        }
-        accept(message, levels: levels, now: now, actions: &actions)
+        guard let match = message.withTopic({ match(topic: $0) }) else { return }
+        publish(message, to: match, now: now, actions: &actions)
     }
 
-    /// MQTT 5.0 §3.3.4, §4.3.
+    /// - Parameter match: of the message's topic, just asked for.
+    package mutating func publish(
+        _ message: Message, to match: TopicMatch, now: UInt64, actions: inout [BrokerAction]
+    ) {
+        if message.retain, !retain(message) { counters.retainedRefused += 1 }
+        route(message, to: match, now: now, actions: &actions)
+    }
+
+    /// A PUBLISH as it was received, its alias resolved: what `receive` does, without a packet in between.
+    ///
+    /// - Parameters:
+    ///   - topic: the bytes of its topic name.
+    ///   - body: what the view was made from.
+    ///   - session: of the connection that it came on.
+    /// - Throws: what is wrong with its properties.
+    package mutating func receivePublish(
+        _ view: PublishView, topic: UnsafeRawBufferPointer, body: UnsafeRawBufferPointer, _ session: Session,
+        now: UInt64, actions: inout [BrokerAction]
+    ) throws(WireError) {
+        guard let connection = session.connection else { return }
+        var box: PropertyBox?
+        if !view.properties.isEmpty {
+            var properties = try parsePublishProperties(
+                UnsafeRawBufferPointer(rebasing: body[view.properties]))
+            properties.topicAlias = nil
+            box = PropertyBox(properties)
+        }
+        receivePublish(
+            InboundPublish(
+                topic: topic, payload: UnsafeRawBufferPointer(rebasing: body[view.payload]), qos: view.qos,
+                retain: view.isRetained, packetIdentifier: view.packetIdentifier, box: box),
+            session, connection, now: now, actions: &actions)
+    }
+
     mutating func receivePublish(
         _ packet: Publish, _ session: Session, _ connection: ConnectionID, now: UInt64,
         actions: inout [BrokerAction]
     ) {
+        var properties = packet.properties
+        properties.topicAlias = nil
+        var topic = packet.topic
+        topic.withUTF8 { name in
+            packet.payload.withUnsafeBytes { payload in
+                receivePublish(
+                    InboundPublish(
+                        topic: UnsafeRawBufferPointer(name), payload: payload, qos: packet.qos,
+                        retain: packet.retain, packetIdentifier: packet.packetIdentifier ?? 0,
+                        box: PropertyBox(properties)),
+                    session, connection, now: now, actions: &actions)
+            }
+        }
+    }
+
+    /// MQTT 5.0 §3.3.4, §4.3.
+    private mutating func receivePublish(
+        _ packet: InboundPublish, _ session: Session, _ connection: ConnectionID, now: UInt64,
+        actions: inout [BrokerAction]
+    ) {
+        // An alias that was not resolved.
+        guard !packet.topic.isEmpty else {
+            fail(connection, .protocolError, now: now, actions: &actions)
+            return
+        }
+        guard let match = match(topic: packet.topic) else {
+            fail(connection, .topicNameInvalid, now: now, actions: &actions)
+            return
+        }
         if let reason = fault(packet, session) {
             fail(connection, reason, now: now, actions: &actions)
             return
         }
-        let identifier = packet.packetIdentifier ?? 0
+        let identifier = packet.packetIdentifier
         if packet.qos == .exactlyOnce, session.inbound.contains(identifier) {
             counters.duplicatesReceived += 1
-            let again = Acknowledgement(packetIdentifier: identifier)
-            actions.append(.send(connection, .pubrec(again)))
+            actions.append(.acknowledge(connection, .pubrec, identifier))
             return
         }
 
-        let reason = take(packet, session, now: now, actions: &actions)
-        let acknowledgement = Acknowledgement(packetIdentifier: identifier, reason: reason)
+        let reason = take(packet, match, session, now: now, actions: &actions)
         switch packet.qos {
         case .atMostOnce:
             break
         case .atLeastOnce:
-            actions.append(.send(connection, .puback(acknowledgement)))
+            guard reason != .success else {
+                actions.append(.acknowledge(connection, .puback, identifier))
+                return
+            }
+            let refusal = Acknowledgement(packetIdentifier: identifier, reason: reason)
+            actions.append(.send(connection, .puback(refusal)))
         case .exactlyOnce:
             // A refusal ends the exchange: the identifier is free again. [MQTT-4.3.3-9]
             if !reason.isFailure { session.inbound.insert(identifier) }
-            actions.append(.send(connection, .pubrec(acknowledgement)))
+            guard reason != .success else {
+                actions.append(.acknowledge(connection, .pubrec, identifier))
+                return
+            }
+            let refusal = Acknowledgement(packetIdentifier: identifier, reason: reason)
+            actions.append(.send(connection, .pubrec(refusal)))
         }
     }
 
     /// What is wrong with the PUBLISH, if anything, so that its connection must end.
-    private func fault(_ packet: Publish, _ session: Session) -> ReasonCode? {
-        // An alias that was not resolved.
-        if packet.topic.isEmpty { return .protocolError }
-        guard TopicName.isValid(packet.topic, levelsMax: limits.topicLevels) else { return .topicNameInvalid }
-        if let topic = packet.properties.responseTopic,
-            !TopicName.isValid(topic, levelsMax: limits.topicLevels)
-        {
-            return .protocolError
+    private func fault(_ packet: InboundPublish, _ session: Session) -> ReasonCode? {
+        if let box = packet.box {
+            if let topic = box.properties.responseTopic,
+                !TopicName.isValid(topic, levelsMax: limits.topicLevels)
+            {
+                return .protocolError
+            }
+            // Only we may say which subscriptions matched. [MQTT-3.3.4-6]
+            if !box.properties.subscriptionIdentifiers.isEmpty { return .protocolError }
         }
-        // Only we may say which subscriptions matched. [MQTT-3.3.4-6]
-        if !packet.properties.subscriptionIdentifiers.isEmpty { return .protocolError }
         guard packet.qos != .atMostOnce else { return nil }
-        guard let identifier = packet.packetIdentifier, identifier != 0 else { return .malformedPacket }
+        let identifier = packet.packetIdentifier
+        if identifier == 0 { return .malformedPacket }
         if packet.qos == .exactlyOnce, session.inbound.count >= Int(limits.receiveMaximum),
             !session.inbound.contains(identifier)
         {
@@ -73,38 +146,32 @@ extension Broker {
     /// Retains and sends on what a client published.
     /// - Returns: the reason for its acknowledgement.
     private mutating func take(
-        _ packet: Publish, _ session: Session, now: UInt64, actions: inout [BrokerAction]
+        _ packet: InboundPublish, _ match: TopicMatch, _ session: Session, now: UInt64,
+        actions: inout [BrokerAction]
     ) -> ReasonCode {
         let isV5 = session.version == .v5
-        let message = Message(packet, publisher: session.clientIdentifier, now: now)
-        let levels = TopicName.levels(message.topic)
-        var isMatched: Bool
-        if message.retain, !message.payload.isEmpty,
-            !retained.hasRoom(for: message, levels: levels, limits: limits)
-        {
+        let interval = packet.box?.properties.messageExpiryInterval
+        let message = Message(
+            topic: packet.topic, payload: packet.payload, qos: packet.qos, retain: packet.retain,
+            properties: packet.box, publisher: session.clientIdentifier,
+            expiresAt: interval.map { now + UInt64($0) * nanosecondsPerSecond })
+        if message.retain, !retain(message) {
             counters.retainedRefused += 1
             // Who can be told gets a refusal; for the others the message at least goes on.
             if isV5, packet.qos != .atMostOnce { return .quotaExceeded }
-            isMatched = route(message, levels: levels, now: now, actions: &actions)
-        } else {
-            isMatched = accept(message, levels: levels, now: now, actions: &actions)
         }
-        return isV5 && !isMatched ? .noMatchingSubscribers : .success
+        route(message, to: match, now: now, actions: &actions)
+        return isV5 && match.isEmpty ? .noMatchingSubscribers : .success
     }
 
-    /// Retains a message that has room, or clears, and sends it on.
-    /// - Returns: whether any subscription matched.
-    @discardableResult private mutating func accept(
-        _ message: Message, levels: [ByteString], now: UInt64, actions: inout [BrokerAction]
-    ) -> Bool {
-        if message.retain { retain(message, levels: levels) }
-        return route(message, levels: levels, now: now, actions: &actions)
-    }
-
-    private mutating func retain(_ message: Message, levels: [ByteString]) {
-        if message.payload.isEmpty {
+    /// Keeps the message in the place of what its topic retains, or clears that.
+    /// - Returns: false when there is no room.
+    private mutating func retain(_ message: Message) -> Bool {
+        let levels = message.withTopic { TopicName.levels($0) }
+        if !message.hasPayload {
             if let former = retained.remove(levels) { timers.remove(former.timer) }
         } else {
+            guard retained.hasRoom(for: message, levels: levels, limits: limits) else { return false }
             let entry = retained.set(message, levels: levels)
             if let due = message.expiresAt {
                 timers.set(entry.timer, due: due)
@@ -114,6 +181,7 @@ extension Broker {
         }
         counters.retained = retained.count
         counters.retainedBytes = retained.byteCount
+        return true
     }
 
     mutating func expireRetained(_ levels: [ByteString], timer: Timer) {

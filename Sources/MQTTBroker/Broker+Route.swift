@@ -2,26 +2,18 @@ import MQTTWire
 
 extension Broker {
     /// Sends a message to all whose subscriptions match, once each; to one of each shared subscription.
-    /// - Returns: whether any subscription matched.
-    @discardableResult mutating func route(
-        _ message: Message, levels: [ByteString], now: UInt64, actions: inout [BrokerAction]
-    ) -> Bool {
+    mutating func route(
+        _ message: Message, to match: TopicMatch, now: UInt64, actions: inout [BrokerAction]
+    ) {
         counters.messagesIn += 1
-        var buckets: [TopicTree.Bucket] = []
-        swap(&buckets, &bucketsScratch)
-        tree.collect(levels, into: &buckets)
-        let isMatched = !buckets.isEmpty
-        if isMatched {
-            routeDirect(message, buckets, now: now, actions: &actions)
-            for bucket in buckets {
-                for group in bucket.shared.values {
-                    routeShared(message, group, now: now, actions: &actions)
-                }
-            }
+        if match.buckets.count == 1 {
+            routeDirect(message, match.buckets[0], now: now, actions: &actions)
+        } else if !match.isEmpty {
+            routeMerged(message, match.buckets, now: now, actions: &actions)
         }
-        buckets.removeAll(keepingCapacity: true)
-        swap(&buckets, &bucketsScratch)
-        return isMatched
+        for bucket in match.buckets where !bucket.shared.isEmpty {
+            for group in bucket.shared.values { routeShared(message, group, now: now, actions: &actions) }
+        }
     }
 
     func isOwn(_ message: Message, _ session: Session) -> Bool {
@@ -29,9 +21,24 @@ extension Broker {
         return ByteString(publisher) == ByteString(session.clientIdentifier)
     }
 
+    /// To those of one filter, where nothing can overlap.
+    private mutating func routeDirect(
+        _ message: Message, _ bucket: TopicTree.Bucket, now: UInt64, actions: inout [BrokerAction]
+    ) {
+        for subscription in bucket.direct.values {
+            if subscription.noLocal, isOwn(message, subscription.session) { continue }
+            let delivery = Outbound.Delivery(
+                message: message, qos: min(subscription.qos, message.qos),
+                retain: subscription.retainAsPublished && message.retain,
+                subscriptionIdentifiers: subscription.identifiers, isReplay: false,
+                state: .awaitingPuback)
+            deliver(delivery, message, to: subscription.session, now: now, actions: &actions)
+        }
+    }
+
     /// Filters of one session that overlap make one delivery, at the highest QoS of them and with all their
     /// identifiers. MQTT 5.0 §3.3.4 [MQTT-3.3.4-2], [MQTT-3.3.4-4].
-    private mutating func routeDirect(
+    private mutating func routeMerged(
         _ message: Message, _ buckets: [TopicTree.Bucket], now: UInt64, actions: inout [BrokerAction]
     ) {
         matchRound += 1
@@ -61,9 +68,7 @@ extension Broker {
             let position = session.matchPosition
             matches[position].qos = max(matches[position].qos, subscription.qos)
             if subscription.retainAsPublished { matches[position].retainAsPublished = true }
-            if subscription.identifier != 0 {
-                matches[position].subscriptionIdentifiers.append(subscription.identifier)
-            }
+            matches[position].subscriptionIdentifiers += subscription.identifiers
         } else {
             session.matchRound = matchRound
             session.matchPosition = matches.count
@@ -71,7 +76,7 @@ extension Broker {
                 Match(
                     session: session, qos: subscription.qos,
                     retainAsPublished: subscription.retainAsPublished,
-                    subscriptionIdentifiers: subscription.identifier == 0 ? [] : [subscription.identifier]))
+                    subscriptionIdentifiers: subscription.identifiers))
         }
     }
 
@@ -106,7 +111,7 @@ extension Broker {
         let delivery = Outbound.Delivery(
             message: message, qos: min(member.qos, message.qos),
             retain: member.retainAsPublished && message.retain,
-            subscriptionIdentifiers: member.identifier == 0 ? [] : [member.identifier], isReplay: false,
+            subscriptionIdentifiers: member.identifiers, isReplay: false,
             state: .awaitingPuback)
         deliver(delivery, message, to: member.session, now: now, actions: &actions)
     }

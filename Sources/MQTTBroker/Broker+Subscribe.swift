@@ -80,7 +80,8 @@ extension Broker {
 
         let subscription = Subscription(
             session: session, qos: request.qos, noLocal: isV5 && request.noLocal,
-            retainAsPublished: isV5 && request.retainAsPublished, identifier: isV5 ? identifier : 0)
+            retainAsPublished: isV5 && request.retainAsPublished,
+            identifiers: isV5 && identifier != 0 ? [identifier] : [])
         let isNew = tree.insert(subscription, filter: filter)
         session.subscriptions.set(key, filter)
         if isNew {
@@ -103,12 +104,11 @@ extension Broker {
             return
         }
         retained.collect(filter, into: &messages)
-        let identifiers = subscription.identifier == 0 ? [] : [subscription.identifier]
         for message in messages {
             if subscription.noLocal, isOwn(message, subscription.session) { continue }
             let delivery = Outbound.Delivery(
                 message: message, qos: min(subscription.qos, message.qos), retain: true,
-                subscriptionIdentifiers: identifiers, isReplay: true, state: .awaitingPuback)
+                subscriptionIdentifiers: subscription.identifiers, isReplay: true, state: .awaitingPuback)
             deliver(delivery, message, to: subscription.session, now: now, actions: &actions)
         }
     }

@@ -24,8 +24,9 @@ package struct Broker: ~Copyable {
     /// The number of the latest publication; see `Session.matchRound`.
     var matchRound: UInt64 = 0
 
-    // Kept between publications for their capacity; empty outside `route`.
-    var bucketsScratch: [TopicTree.Bucket] = []
+    var matchCache = MatchCache()
+
+    // Kept between publications for its capacity; empty outside `route`.
     var matchesScratch: [Match] = []
 
     /// A session a message goes to, all its matching filters taken together.
@@ -46,6 +47,12 @@ package struct Broker: ~Copyable {
         tree.hasMatch(TopicName.levels(topic))
     }
 
+    /// The subscriptions that match a topic name, for `publish` at once: they are void when any comes or goes.
+    /// - Returns: nil when the name is not valid.
+    package mutating func match(topic: UnsafeRawBufferPointer) -> TopicMatch? {
+        matchCache.find(topic, version: subscriptionVersion, tree: tree, levelsMax: limits.topicLevels)
+    }
+
     /// Takes any packet but the CONNECT that opens a connection.
     ///
     /// A PUBLISH is one the hub does not store itself: its topic alias is resolved, and it is acknowledged
@@ -59,13 +66,15 @@ package struct Broker: ~Copyable {
         case .publish(let publish):
             receivePublish(publish, session, connection, now: now, actions: &actions)
         case .puback(let acknowledgement):
-            receivePuback(acknowledgement, session, connection, now: now, actions: &actions)
+            receivePuback(acknowledgement.packetIdentifier, session, connection, now: now, actions: &actions)
         case .pubrec(let acknowledgement):
-            receivePubrec(acknowledgement, session, connection, now: now, actions: &actions)
+            receivePubrec(
+                acknowledgement.packetIdentifier, acknowledgement.reason, session, connection, now: now,
+                actions: &actions)
         case .pubrel(let acknowledgement):
-            receivePubrel(acknowledgement, session, connection, actions: &actions)
+            receivePubrel(acknowledgement.packetIdentifier, session, connection, actions: &actions)
         case .pubcomp(let acknowledgement):
-            receivePubcomp(acknowledgement, session, connection, now: now, actions: &actions)
+            receivePubcomp(acknowledgement.packetIdentifier, session, connection, now: now, actions: &actions)
         case .subscribe(let subscribe):
             receiveSubscribe(subscribe, session, connection, now: now, actions: &actions)
         case .unsubscribe(let unsubscribe):

@@ -4,6 +4,8 @@ package import MQTTWire
 package enum BrokerAction: Sendable {
     /// Write this packet. Boxed, so that the array of actions stays small for `forward`.
     indirect case send(ConnectionID, ControlPacket)
+    /// Write a PUBACK, PUBREC, PUBREL or PUBCOMP that says success.
+    case acknowledge(ConnectionID, PacketType, UInt16)
     /// Write an outgoing PUBLISH. The hub encodes it from the shared message; `packetIdentifier` is 0 at QoS
     /// 0; `expiryLeft`, in seconds, stands in place of the message's own expiry.
     case forward(

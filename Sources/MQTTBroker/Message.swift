@@ -1,16 +1,14 @@
 package import MQTTWire
 
 /// An application message on its way to any number of subscribers, who all share this one object.
+///
+/// Its topic, properties and payload are kept as they stand in a PUBLISH: a subscriber's packet is a few bytes of
+/// header around copies of them, whatever the subscriber's version.
 package final class Message: Sendable {
-    package let topic: String
-    package let payload: [UInt8]
     /// As published; a subscription may lower it.
     package let qos: QoS
     /// As published. An empty payload then clears the retained message.
     package let retain: Bool
-    /// Those that travel with a message: payload format, content type, response topic, correlation data, user
-    /// properties. The expiry interval is here as published; what is left of it comes with each `forward`.
-    package let properties: Properties
     /// The client identifier of the publisher, for No Local; nil when the hub is the publisher.
     package let publisher: String?
     /// Monotonic nanoseconds after which delivery no longer starts; nil is never. MQTT 5.0 §3.3.2.3.3.
@@ -18,40 +16,71 @@ package final class Message: Sendable {
     /// Set for a record of a queue: the broker says when the client has it, and forgets it with the connection.
     package let ticket: QueueTicket?
 
-    /// Bytes of topic, payload and properties: what the limits count.
-    package let byteCount: Int
-    /// Bytes of the properties in a PUBLISH but for the expiry interval and the subscription identifiers.
-    let propertyBytes: Int
+    /// The topic, the properties but for the two that differ from subscriber to subscriber, the payload.
+    let bytes: [UInt8]
+    let topicByteCount: Int
+    /// Where the properties in front of the expiry interval end, those in front of the subscription identifiers,
+    /// and all: they stand in the order of their identifiers.
+    let formatEnd: Int
+    let middleEnd: Int
+    let propertiesEnd: Int
+    private let box: PropertyBox?
 
-    package init(
+    /// Bytes of topic, payload and properties: what the limits count.
+    package var byteCount: Int { bytes.count }
+    /// Bytes of the properties in a PUBLISH but for the expiry interval and the subscription identifiers.
+    var propertyBytes: Int { propertiesEnd - topicByteCount }
+
+    package var topic: String { String(decoding: bytes[..<topicByteCount], as: UTF8.self) }
+    func withTopic<Result>(_ body: (UnsafeRawBufferPointer) -> Result) -> Result {
+        bytes.withUnsafeBytes { body(UnsafeRawBufferPointer(rebasing: $0[..<topicByteCount])) }
+    }
+    package var payload: [UInt8] { Array(bytes[propertiesEnd...]) }
+    package var hasPayload: Bool { propertiesEnd < bytes.count }
+    /// Those that travel with a message: payload format, content type, response topic, correlation data, user
+    /// properties. The expiry interval is here as published; what is left of it comes with each `forward`.
+    package var properties: Properties { box?.properties ?? Properties() }
+
+    package convenience init(
         topic: String, payload: [UInt8], qos: QoS, retain: Bool, properties: Properties = Properties(),
         publisher: String? = nil, expiresAt: UInt64? = nil, ticket: QueueTicket? = nil
     ) {
-        self.topic = topic
-        self.payload = payload
+        var topic = topic
+        self.init(
+            PropertyBox(properties), qos: qos, retain: retain, publisher: publisher, expiresAt: expiresAt,
+            ticket: ticket,
+            parts: topic.withUTF8 { name in
+                payload.withUnsafeBytes { Self.parts(UnsafeRawBufferPointer(name), $0, properties) }
+            })
+    }
+
+    /// The message of bytes that were received; they are copied.
+    ///
+    /// - Parameter properties: nil for none, which costs nothing.
+    package convenience init(
+        topic: UnsafeRawBufferPointer, payload: UnsafeRawBufferPointer, qos: QoS, retain: Bool,
+        properties: PropertyBox?, publisher: String?, expiresAt: UInt64?
+    ) {
+        self.init(
+            properties, qos: qos, retain: retain, publisher: publisher, expiresAt: expiresAt, ticket: nil,
+            parts: Self.parts(topic, payload, properties?.properties))
+    }
+
+    private init(
+        _ box: PropertyBox?, qos: QoS, retain: Bool, publisher: String?, expiresAt: UInt64?,
+        ticket: QueueTicket?, parts: Parts
+    ) {
+        self.box = box
         self.qos = qos
         self.retain = retain
-        self.properties = properties
         self.publisher = publisher
         self.expiresAt = expiresAt
         self.ticket = ticket
-        let propertyBytes = Self.encodedBytes(properties)
-        self.propertyBytes = propertyBytes
-        byteCount = topic.utf8.count + payload.count + propertyBytes
-    }
-
-    /// The message of a PUBLISH whose topic alias is resolved.
-    /// - Parameters:
-    ///   - publisher: the client identifier it came from.
-    ///   - now: monotonic nanoseconds; the expiry interval counts from here.
-    package convenience init(_ publish: Publish, publisher: String?, now: UInt64) {
-        var properties = publish.properties
-        properties.topicAlias = nil
-        properties.subscriptionIdentifiers = []
-        self.init(
-            topic: publish.topic, payload: publish.payload, qos: publish.qos, retain: publish.retain,
-            properties: properties, publisher: publisher,
-            expiresAt: properties.messageExpiryInterval.map { now + UInt64($0) * nanosecondsPerSecond })
+        bytes = parts.bytes
+        topicByteCount = parts.topicByteCount
+        formatEnd = parts.formatEnd
+        middleEnd = parts.middleEnd
+        propertiesEnd = parts.propertiesEnd
     }
 
     /// The message of a will at the moment it is published: its expiry counts from then. MQTT 5.0 §3.1.3.2.4.
@@ -76,33 +105,64 @@ package final class Message: Sendable {
         let seconds = (expiresAt - now + nanosecondsPerSecond - 1) / nanosecondsPerSecond
         return UInt32(clamping: seconds)
     }
+}
 
-    /// Bytes of the whole PUBLISH packet as a 5.0 subscriber gets it. MQTT 5.0 §3.1.2.11.4 counts all of
-    /// them.
-    func packetBytes(qos: QoS, subscriptionIdentifiers: [UInt32]) -> Int {
-        var properties = propertyBytes + (expiresAt == nil ? 0 : 5)
-        for identifier in subscriptionIdentifiers { properties += 1 + variableBytes(Int(identifier)) }
-        let body =
-            2 + topic.utf8.count + (qos == .atMostOnce ? 0 : 2) + variableBytes(properties) + properties
-            + payload.count
-        return 1 + variableBytes(body) + body
+/// The properties of a message, which few messages have.
+package final class PropertyBox: Sendable {
+    let properties: Properties
+
+    /// - Returns: nil when there are none.
+    package convenience init?(_ properties: Properties) {
+        if properties == Properties() { return nil }
+        self.init(some: properties)
     }
 
-    private static func encodedBytes(_ properties: Properties) -> Int {
-        var count = properties.payloadFormatIndicator == nil ? 0 : 2
-        if let text = properties.contentType { count += 3 + text.utf8.count }
-        if let text = properties.responseTopic { count += 3 + text.utf8.count }
-        if let bytes = properties.correlationData { count += 3 + bytes.count }
-        for property in properties.userProperties {
-            count += 5 + property.name.utf8.count + property.value.utf8.count
+    private init(some properties: Properties) { self.properties = properties }
+}
+
+extension Message {
+    fileprivate struct Parts {
+        var bytes: [UInt8]
+        var topicByteCount: Int
+        var formatEnd: Int
+        var middleEnd: Int
+        var propertiesEnd: Int
+    }
+
+    fileprivate static func parts(
+        _ topic: UnsafeRawBufferPointer, _ payload: UnsafeRawBufferPointer, _ properties: Properties?
+    ) -> Parts {
+        guard let properties else {
+            let count = topic.count
+            let bytes = [UInt8](unsafeUninitializedCapacity: count + payload.count) { target, used in
+                let target = UnsafeMutableRawBufferPointer(target)
+                target.copyMemory(from: topic)
+                UnsafeMutableRawBufferPointer(rebasing: target[count...]).copyMemory(from: payload)
+                used = count + payload.count
+            }
+            return Parts(
+                bytes: bytes, topicByteCount: count, formatEnd: count, middleEnd: count,
+                propertiesEnd: count)
         }
-        return count
+        var parts = Parts(
+            bytes: Array(topic), topicByteCount: topic.count, formatEnd: 0, middleEnd: 0, propertiesEnd: 0)
+        var format = Properties()
+        format.payloadFormatIndicator = properties.payloadFormatIndicator
+        encodeProperties(format, into: &parts.bytes)
+        parts.formatEnd = parts.bytes.count
+        var middle = Properties()
+        middle.contentType = properties.contentType
+        middle.responseTopic = properties.responseTopic
+        middle.correlationData = properties.correlationData
+        encodeProperties(middle, into: &parts.bytes)
+        parts.middleEnd = parts.bytes.count
+        var user = Properties()
+        user.userProperties = properties.userProperties
+        encodeProperties(user, into: &parts.bytes)
+        parts.propertiesEnd = parts.bytes.count
+        parts.bytes.append(contentsOf: payload)
+        return parts
     }
 }
 
 let nanosecondsPerSecond: UInt64 = 1_000_000_000
-
-/// Bytes of a variable byte integer. MQTT 5.0 §1.5.5.
-private func variableBytes(_ value: Int) -> Int {
-    value < 128 ? 1 : value < 16_384 ? 2 : value < 2_097_152 ? 3 : 4
-}

@@ -116,29 +116,29 @@ struct Outbound {
     /// The state of the message with that identifier; nil when there is none.
     func state(_ packetIdentifier: UInt16) -> State? {
         guard let offset = offset(packetIdentifier) else { return nil }
-        let state = inflight[offset].state
-        return state == .done ? nil : state
+        guard let state = inflight[at: offset]?.state, state != .done else { return nil }
+        return state
     }
 
     /// PUBREC came: from here on the message is the client's, only the release is left.
     mutating func release(_ packetIdentifier: UInt16) {
         guard let offset = offset(packetIdentifier) else { return }
-        if isSent(offset) { outstandingBytes -= inflight[offset].byteCount }
-        inflight[offset].state = .awaitingPubcomp
-        inflight[offset].message = nil
+        if isSent(offset) { outstandingBytes -= inflight[at: offset]?.byteCount ?? 0 }
+        inflight[at: offset]?.state = .awaitingPubcomp
+        inflight[at: offset]?.message = nil
     }
 
     /// The exchange is over: frees the identifier.
     mutating func finish(_ packetIdentifier: UInt16) {
         guard let offset = offset(packetIdentifier) else { return }
-        guard inflight[offset].state != .done else { return }
+        guard inflight[at: offset]?.state != .done else { return }
         if isSent(offset) {
             outstanding -= 1
-            outstandingBytes -= inflight[offset].byteCount
+            outstandingBytes -= inflight[at: offset]?.byteCount ?? 0
         }
-        inflight[offset].state = .done
-        inflight[offset].message = nil
-        while inflight.first?.state == .done {
+        inflight[at: offset]?.state = .done
+        inflight[at: offset]?.message = nil
+        while !inflight.isEmpty, inflight[at: 0]?.state == .done {
             inflight.popFirst()
             oldest += 1
         }
@@ -148,7 +148,7 @@ struct Outbound {
     /// The ticket of the message in flight with that identifier, if it is a record of a queue.
     func ticket(_ packetIdentifier: UInt16) -> QueueTicket? {
         guard let offset = offset(packetIdentifier) else { return nil }
-        return inflight[offset].message?.ticket
+        return inflight[at: offset]?.message?.ticket
     }
 
     /// Forgets the records of queues: whoever else reads the queue gets them.

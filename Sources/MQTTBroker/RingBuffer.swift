@@ -16,6 +16,12 @@ struct RingBuffer<Element> {
         set { storage[slot(offset)] = newValue }
     }
 
+    /// The same in place, without a copy; never nil below `count`.
+    subscript(at offset: Int) -> Element? {
+        _read { yield storage[slot(offset)] }
+        _modify { yield &storage[slot(offset)] }
+    }
+
     var first: Element? { count == 0 ? nil : storage[head] }
 
     mutating func append(_ element: Element) {

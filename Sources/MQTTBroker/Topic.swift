@@ -2,7 +2,11 @@
 enum TopicName {
     /// Not empty, at most 65,535 bytes, no wildcard, no NUL, not too deep.
     static func isValid(_ topic: String, levelsMax: Int) -> Bool {
-        let bytes = topic.utf8
+        var topic = topic
+        return topic.withUTF8 { isValid(UnsafeRawBufferPointer($0), levelsMax: levelsMax) }
+    }
+
+    static func isValid(_ bytes: UnsafeRawBufferPointer, levelsMax: Int) -> Bool {
         guard !bytes.isEmpty, bytes.count <= 65_535 else { return false }
         var levels = 1
         for byte in bytes {
@@ -18,18 +22,20 @@ enum TopicName {
     /// The texts between the slashes; `a//b` has an empty one in the middle.
     static func levels(_ topic: String) -> [ByteString] {
         var topic = topic
-        return topic.withUTF8 { bytes in
-            let slash = UInt8(ascii: "/")
-            var levels: [ByteString] = []
-            levels.reserveCapacity(8)
-            var start = 0
-            for index in 0...bytes.count where index == bytes.count || bytes[index] == slash {
-                let level = UnsafeBufferPointer(rebasing: bytes[start..<index])
-                levels.append(ByteString(String(decoding: level, as: UTF8.self)))
-                start = index + 1
-            }
-            return levels
+        return topic.withUTF8 { levels(UnsafeRawBufferPointer($0)) }
+    }
+
+    static func levels(_ bytes: UnsafeRawBufferPointer) -> [ByteString] {
+        let slash = UInt8(ascii: "/")
+        var levels: [ByteString] = []
+        levels.reserveCapacity(8)
+        var start = 0
+        for index in 0...bytes.count where index == bytes.count || bytes[index] == slash {
+            let level = UnsafeRawBufferPointer(rebasing: bytes[start..<index])
+            levels.append(ByteString(String(decoding: level, as: UTF8.self)))
+            start = index + 1
         }
+        return levels
     }
 
     /// `$` topics are not matched by a wildcard in the first level. MQTT 5.0 §4.7.2 [MQTT-4.7.2-1].

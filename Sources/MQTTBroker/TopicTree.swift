@@ -6,8 +6,8 @@ struct Subscription {
     let qos: QoS
     let noLocal: Bool
     let retainAsPublished: Bool
-    /// 0 when the SUBSCRIBE had none.
-    let identifier: UInt32
+    /// That of the SUBSCRIBE, if it had one; a list, since each delivery has one.
+    let identifiers: [UInt32]
 }
 
 /// The clients that share a subscription. MQTT 5.0 §4.8.2.
@@ -81,6 +81,11 @@ final class TopicTree {
     func collect(_ levels: [ByteString], into buckets: inout [Bucket]) {
         collect(
             levels, at: 0, node: root, wildcards: !TopicName.isReserved(levels), into: &buckets)
+    }
+
+    /// - Parameter topic: a valid topic name.
+    func collect(_ topic: UnsafeRawBufferPointer, into buckets: inout [Bucket]) {
+        collect(TopicName.levels(topic), into: &buckets)
     }
 
     /// True when any filter matches. Stops at the first.

@@ -1,5 +1,5 @@
 /// The property identifiers, all below 64, so that a set of them is a bit mask. MQTT 5.0 §2.2.2.2 table 2-4.
-enum PropertyIdentifier: UInt8 {
+package enum PropertyIdentifier: UInt8 {
     case payloadFormatIndicator = 0x01
     case messageExpiryInterval = 0x02
     case contentType = 0x03

@@ -185,6 +185,8 @@ final class BrokerBench {
         switch action {
         case .drainWanted(let connection): "\(connection.rawValue) drain wanted"
         case .send(let connection, let packet): "\(connection.rawValue) \(text(packet))"
+        case .acknowledge(let connection, let type, let identifier):
+            "\(connection.rawValue) \(type)".uppercased() + " \(identifier)"
         case .forward(
             let connection, let message, let qos, let identifier, let retain, let duplicate, let ids,
             let expiryLeft):

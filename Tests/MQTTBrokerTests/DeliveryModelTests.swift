@@ -139,6 +139,14 @@ private struct World {
             switch action {
             case .send(let connection, let packet):
                 append(packet, connection.rawValue)
+            case .acknowledge(let connection, let type, let identifier):
+                let packet = Acknowledgement(packetIdentifier: identifier)
+                switch type {
+                case .puback: append(.puback(packet), connection.rawValue)
+                case .pubrec: append(.pubrec(packet), connection.rawValue)
+                case .pubrel: append(.pubrel(packet), connection.rawValue)
+                default: append(.pubcomp(packet), connection.rawValue)
+                }
             case .forward(let connection, let message, let qos, let identifier, _, let duplicate, _, _):
                 var publish = Publish(topic: message.topic, payload: message.payload)
                 publish.qos = qos
