@@ -43,6 +43,8 @@ let package = Package(
         .target(
             name: "ResultSink", dependencies: ["CChecksum", "Telemetry", "Platform", "MosquittoClient"]),
 
+        .target(name: "Bridge", dependencies: ["CChecksum", "MQTTWire", "Platform"]),
+
         // Queries over files, offline.
         .target(
             name: "QueryReplay", dependencies: ["QueryLanguage", "PerpetualQuery", "Telemetry", "Platform"]),
@@ -62,7 +64,7 @@ let package = Package(
             dependencies: [
                 "Telemetry", "Platform", "Transport", "MQTTWire", "MQTTBroker", "DeviceQueue",
                 "ConsumerGroups",
-                "PerpetualQuery", "ResultSink", "MosquittoClient",
+                "PerpetualQuery", "ResultSink", "MosquittoClient", "Bridge",
                 .product(name: "Atomics", package: "swift-atomics"),
                 .product(name: "Hummingbird", package: "hummingbird"),
                 .product(name: "Logging", package: "swift-log"),
@@ -112,6 +114,7 @@ let package = Package(
             name: "ResultSinkTests", dependencies: ["ResultSink", "PerpetualQuery", "Telemetry", "Platform"]),
         .testTarget(
             name: "DownstreamSinkTests", dependencies: ["ResultSink", "MosquittoClient", "Platform"]),
+        .testTarget(name: "BridgeTests", dependencies: ["Bridge", "MQTTWire", "Platform"]),
         .testTarget(
             name: "FleetTests", dependencies: ["Fleet", "Telemetry", "Platform", "MosquittoClient"]),
         .testTarget(name: "LoadTests", dependencies: ["Load", "MQTTWire", "Platform"]),

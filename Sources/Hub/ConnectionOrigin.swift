@@ -6,6 +6,15 @@ package struct ConnectionOrigin: Sendable, Equatable {
     package var isLoopback = true
     /// The name in the certificate that the peer proved to own; nil without one.
     package var certificateName: String?
+    /// The hub's own, a bridge's: it came over no listener, and no rule of access or rate is meant for it.
+    package var isInternal = false
+
+    /// A connection that the hub makes to itself.
+    package static var hub: ConnectionOrigin {
+        var origin = ConnectionOrigin()
+        origin.isInternal = true
+        return origin
+    }
 
     package init(listener: UInt16 = 0, isLoopback: Bool = true, certificateName: String? = nil) {
         self.listener = listener

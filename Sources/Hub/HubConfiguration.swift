@@ -9,6 +9,8 @@ package struct HubConfiguration: Sendable {
     package var http = HostPort(host: "127.0.0.1", port: 8080)
     /// Result rows go there too, when it is set.
     package var downstream: MosquittoURL?
+    /// Brokers that the hub takes messages from and mirrors topics with.
+    package var upstreams: [UpstreamSettings] = []
     package var limits = HubLimits()
     /// Which topics are telemetry, in the order in which the rules are tried.
     package var ingest = IngestPreset.standard

@@ -14,6 +14,7 @@ import Yams
 /// retention: { age: 7d, bytes: 50GB, recordsPerDevice: 100000 }
 /// registration: closed
 /// ingest: [{ preset: azure }]        # see `IngestReader`
+/// upstream: [{ name: plant, url: mqtt://10.0.0.7, subscribe: [{ filter: tele/# }] }]   # see `UpstreamReader`
 /// ```
 package enum HubConfigurationFile {
     /// Everything that is wrong with a configuration file, a line each. Exit status 2.
@@ -23,7 +24,7 @@ package enum HubConfigurationFile {
     }
 
     private static let keys = [
-        "data", "mqtt", "http", "downstream", "queue", "retention", "ingest", "registration",
+        "data", "mqtt", "http", "downstream", "queue", "retention", "ingest", "registration", "upstream",
     ]
     private static let queueKeys = ["segment_bytes", "compression", "plain_bytes"]
 
@@ -69,6 +70,7 @@ package enum HubConfigurationFile {
                 case "ingest": readIngest(value)
                 case "registration": readRegistration(value)
                 case "retention": readRetention(value)
+                case "upstream": readUpstream(value)
                 default: unknown(key, name, among: HubConfigurationFile.keys)
                 }
             }
@@ -86,6 +88,13 @@ package enum HubConfigurationFile {
         private mutating func readIngest(_ node: Node) {
             var reader = IngestReader(path: path)
             configuration.ingest = reader.read(node)
+            problems += reader.problems
+            configuration.notes += reader.notes
+        }
+
+        private mutating func readUpstream(_ node: Node) {
+            var reader = UpstreamReader(path: path)
+            configuration.upstreams = reader.read(node)
             problems += reader.problems
             configuration.notes += reader.notes
         }

@@ -109,6 +109,11 @@ extension HubStatus {
         metric(
             "headend_sink_outbox_rows", "gauge", "Rows that wait for a sink.",
             sinks.map { ("{sink=\"\($0.name)\"}", $0.outbox) })
+        for (name, kind, help, value) in BridgeStatus.metrics {
+            metric(
+                "headend_bridge_\(name)", kind, help,
+                upstreams.map { ("{upstream=\"\($0.name)\"}", value($0)) })
+        }
         metric("headend_uptime_seconds", "gauge", "Seconds since the start.", [("", uptimeSeconds)])
         return text
     }

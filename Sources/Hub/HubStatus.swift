@@ -27,6 +27,7 @@ package struct HubStatus: Sendable {
     package var openWindows: Int
     package var recentRows: [String]
     package var sinks: [SinkStatus]
+    package var upstreams: [BridgeStatus]
     package var storageState: String
     package var commits: Int
     package var durableBytes: UInt64
@@ -80,6 +81,7 @@ package struct HubStatus: Sendable {
         openWindows = Int(query.counters.openGroups)
         recentRows = query.recentRows
         sinks = query.sinks
+        upstreams = pipeline.bridges.statuses
         switch pipeline.storage.state {
         case .running: storageState = "running"
         case .full: storageState = "full"
@@ -165,6 +167,7 @@ package struct HubStatus: Sendable {
             Column("unloggedQoS2", .bigint(Int64(unloggedQoS2))),
             Column("broker", Self.value(of: broker.map { ($0.name, $0.count) })),
             Column("sinks", .array(sinks.map(Self.value(of:)))),
+            Column("upstreams", .array(upstreams.map(\.value))),
         ])
     }
 

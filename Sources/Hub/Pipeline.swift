@@ -17,6 +17,7 @@ final class Pipeline: Sendable {
     let minute: QueryService
     let groups: GroupService
     let loop: BrokerLoop
+    let bridges: BridgeService
     private let thread: EventThread
     private let segments: SegmentThread
     private let compression: CompressionThread
@@ -59,6 +60,11 @@ final class Pipeline: Sendable {
             queue: queue, directory: data + "/groups", files: files, clock: clock, log: log)
         loop.groups = groups
 
+        // Brokers that were there before, as clients of this one.
+        bridges = try BridgeService(
+            configuration.upstreams, hub: String(queue.identity, radix: 36), brokerLoop: loop,
+            directory: data + "/bridges", below: data, files: files, clock: clock, log: log)
+
         // Only now: who must not miss anything holds his place.
         segments.start()
         minute.start()
@@ -82,12 +88,14 @@ final class Pipeline: Sendable {
             compression.stop()
             throw error
         }
+        bridges.start()
     }
 
     /// Stops in the order of the data: no more connections, everything staged made durable and answered,
     /// everything durable queried and checkpointed, every sink given its rows.
     func stop() async {
         listener.close()
+        bridges.stop()
         await loop.executor.run { [loop] in loop.stop() }
         storage.stop()
         // What the storage thread answered last is in the loop's queue before this.

@@ -6,20 +6,25 @@ import Glibc
 extension MosquittoClient {
     /// Reads in a row before other clients get their turn.
     private static var readsPerTurn: Int { 32 }
+    /// The same for a client that makes what it read durable before it acknowledges: one sync for all of them.
+    private static var readsPerHold: Int { 2_000 }
 
     /// epoll reported the socket.
     func socketReady(_ ready: UInt32) {
         isAwaitingTransport = false
         let socket = mosquitto_socket(handle)
         var code = MOSQ_ERR_SUCCESS.rawValue
-        if ready & EPOLLOUT.rawValue != 0 { code = mosquitto_loop_write(handle, 1) }
+        if ready & EPOLLOUT.rawValue != 0, !isHoldingOutput { code = mosquitto_loop_write(handle, 1) }
         if code == MOSQ_ERR_SUCCESS.rawValue, ready & ~EPOLLOUT.rawValue != 0 || usesTLS {
             // The library reads one packet a call, and TLS may hold decrypted bytes that epoll knows nothing
             // of: so until there is nothing left.
-            for _ in 0..<Self.readsPerTurn {
+            for _ in 0..<(mayHoldOutput ? Self.readsPerHold : Self.readsPerTurn) {
                 errno = 0
+                let before = events.count
                 code = mosquitto_loop_read(handle, 1)
-                if code != MOSQ_ERR_SUCCESS.rawValue || errno == EAGAIN { break }
+                if code != MOSQ_ERR_SUCCESS.rawValue { break }
+                // EAGAIN alone says little: the library also meets it on the pipe it wakes its own threads by.
+                if errno == EAGAIN, events.count == before { break }
             }
         }
         let systemError = errno
@@ -58,6 +63,7 @@ extension MosquittoClient {
             case .message(let message): onMessage?(message)
             }
         }
+        onTurnEnd?()
     }
 
     private func connected(_ reason: Int32, _ sessionPresent: Bool) {
@@ -110,7 +116,7 @@ extension MosquittoClient {
             return
         }
         let wantsWrite = isAwaitingTransport || mosquitto_want_write(handle)
-        let wanted = EPOLLIN.rawValue | (wantsWrite ? EPOLLOUT.rawValue : 0)
+        let wanted = isHoldingOutput ? 0 : EPOLLIN.rawValue | (wantsWrite ? EPOLLOUT.rawValue : 0)
         if watched == socket {
             if wanted != watchedEvents { loop.watch(socket, events: wanted, mark: mark, isNew: false) }
         } else {
@@ -184,12 +190,20 @@ extension MosquittoMessage {
         userProperties = []
         contentType = nil
         guard let properties else { return }
-        var type: UnsafeMutablePointer<CChar>?
-        if mosquitto_property_read_string(properties, Int32(MQTT_PROP_CONTENT_TYPE.rawValue), &type, false)
-            != nil
+        contentType = Self.text(MQTT_PROP_CONTENT_TYPE, properties)
+        responseTopic = Self.text(MQTT_PROP_RESPONSE_TOPIC, properties)
+        correlationData = Self.data(MQTT_PROP_CORRELATION_DATA, properties)
+        var seconds: UInt32 = 0
+        if mosquitto_property_read_int32(
+            properties, Int32(MQTT_PROP_MESSAGE_EXPIRY_INTERVAL.rawValue), &seconds, false) != nil
         {
-            contentType = type.map { String(cString: $0) }
-            free(type)
+            messageExpirySeconds = seconds
+        }
+        var format: UInt8 = 0
+        if mosquitto_property_read_byte(
+            properties, Int32(MQTT_PROP_PAYLOAD_FORMAT_INDICATOR.rawValue), &format, false) != nil
+        {
+            isText = format == 1
         }
         var next: OpaquePointer? = properties
         var skipFirst = false
@@ -204,5 +218,24 @@ extension MosquittoMessage {
             free(name)
             free(value)
         }
+    }
+
+    private static func text(_ identifier: mqtt5_property, _ properties: OpaquePointer) -> String? {
+        var text: UnsafeMutablePointer<CChar>?
+        guard mosquitto_property_read_string(properties, Int32(identifier.rawValue), &text, false) != nil
+        else { return nil }
+        defer { free(text) }
+        return text.map { String(cString: $0) }
+    }
+
+    private static func data(_ identifier: mqtt5_property, _ properties: OpaquePointer) -> [UInt8]? {
+        var bytes: UnsafeMutableRawPointer?
+        var count: UInt16 = 0
+        guard
+            mosquitto_property_read_binary(properties, Int32(identifier.rawValue), &bytes, &count, false)
+                != nil
+        else { return nil }
+        defer { free(bytes) }
+        return Array(UnsafeRawBufferPointer(start: bytes, count: bytes == nil ? 0 : Int(count)))
     }
 }

@@ -33,6 +33,8 @@ package final class MosquittoClient: @unchecked Sendable {
     package var onMessage: ((MosquittoMessage) -> Void)?
     /// SUBACK: one granted QoS (or a reason from 128) for each filter.
     package var onSubscribed: ((_ messageIdentifier: Int32, _ granted: [Int32]) -> Void)?
+    /// Everything that one look at the socket brought has been told.
+    package var onTurnEnd: (() -> Void)?
 
     /// Whether a connection that ends, or cannot be made, is tried again until `disconnect()`.
     package var reconnects = false
@@ -62,6 +64,9 @@ package final class MosquittoClient: @unchecked Sendable {
     var port: UInt16 = 1883
     var keepAliveSeconds: UInt16 = 60
     var hasSetProperties = false
+    /// See `holdOutput`.
+    let mayHoldOutput: Bool
+    var isHoldingOutput = false
 
     var phase = Phase.idle
     /// Counts attempts to connect, so that news of an earlier one is told apart.
@@ -83,22 +88,26 @@ package final class MosquittoClient: @unchecked Sendable {
     ///   - inflightMax: publishes at QoS 1 and 2 under way at once; more wait inside the client. mosquitto as
     ///     Debian configures it cuts a 3.1.1 client that has more than 20 at QoS 2.
     ///   - receiveMaximum: publishes at QoS 1 and 2 the broker may have under way to us; MQTT 5 only.
+    ///   - mayHoldOutput: for `holdOutput`: what is to be sent waits for the loop's next turn.
     package init(
         loop: MosquittoLoop, identifier: String, cleanStart: Bool = true, version: MosquittoVersion = .v5,
-        sessionExpirySeconds: UInt32 = 0, inflightMax: UInt16 = 20, receiveMaximum: UInt16 = 20
+        sessionExpirySeconds: UInt32 = 0, inflightMax: UInt16 = 20, receiveMaximum: UInt16 = 20,
+        mayHoldOutput: Bool = false
     ) throws(MosquittoError) {
         MosquittoLibrary.start()
         self.loop = loop
         self.identifier = identifier
         self.version = version
         self.sessionExpirySeconds = sessionExpirySeconds
+        self.mayHoldOutput = mayHoldOutput
         guard let handle = mosquitto_new(identifier, cleanStart, nil) else {
             throw MosquittoError(
                 "create the MQTT client \(identifier)", code: MOSQ_ERR_ERRNO.rawValue, systemError: errno)
         }
         self.handle = handle
         mosquitto_user_data_set(handle, Unmanaged.passUnretained(self).toOpaque())
-        mosquitto_threaded_set(handle, false)
+        // "Threaded" keeps the library from writing to the socket inside other calls; no thread is started.
+        mosquitto_threaded_set(handle, mayHoldOutput)
         mosquitto_int_option(handle, MOSQ_OPT_PROTOCOL_VERSION, version.libraryCode)
         mosquitto_int_option(handle, MOSQ_OPT_SEND_MAXIMUM, Int32(max(inflightMax, 1)))
         mosquitto_int_option(handle, MOSQ_OPT_RECEIVE_MAXIMUM, Int32(max(receiveMaximum, 1)))
@@ -131,6 +140,22 @@ package final class MosquittoClient: @unchecked Sendable {
         } else {
             try check("use TLS", mosquitto_int_option(handle, MOSQ_OPT_TLS_USE_OS_CERTS, 1))
         }
+        usesTLS = true
+    }
+
+    /// As `useTLS`, and shows the broker a certificate of one's own.
+    ///
+    /// - Parameters:
+    ///   - authorityFile: PEM with the authorities to trust; nil trusts the system's.
+    ///   - certificateFile: PEM with the client's certificate.
+    ///   - keyFile: PEM with its private key, without a pass phrase.
+    package func useMutualTLS(
+        authorityFile: String?, certificateFile: String, keyFile: String
+    ) throws(MosquittoError) {
+        let systemFolder = authorityFile == nil ? "/etc/ssl/certs" : nil
+        try check(
+            "use \(authorityFile ?? "/etc/ssl/certs"), \(certificateFile) and \(keyFile)",
+            mosquitto_tls_set(handle, authorityFile, systemFolder, certificateFile, keyFile, nil))
         usesTLS = true
     }
 
@@ -199,6 +224,7 @@ package final class MosquittoClient: @unchecked Sendable {
     func startAttempt() {
         attempt += 1
         phase = .resolving
+        isHoldingOutput = false
         setTimer(nil)
         let current = attempt
         loop.resolver.resolve(host) { [weak self] answer in
@@ -320,14 +346,19 @@ extension MosquittoClient {
 
     /// Subscribes; `onSubscribed` tells the outcome.
     ///
+    /// - Parameter options: MQTT 5 only; on 3.1.1 they are left out.
     /// - Returns: the message identifier of the SUBSCRIBE.
     @discardableResult
-    package func subscribe(_ filter: String, qos: UInt8 = 1) throws(MosquittoError) -> Int32 {
+    package func subscribe(
+        _ filter: String, qos: UInt8 = 1, options: MosquittoSubscribeOptions = []
+    ) throws(MosquittoError) -> Int32 {
         precondition(loop.isCurrent, "an MQTT client belongs to its loop's thread; use loop.perform")
         guard phase == .connected else { throw MosquittoError("subscribe", code: MOSQ_ERR_NO_CONN.rawValue) }
         var messageIdentifier: Int32 = 0
+        let flags = version == .v5 ? Int32(options.rawValue) : 0
         try check(
-            "subscribe to \(filter)", mosquitto_subscribe(handle, &messageIdentifier, filter, Int32(qos)))
+            "subscribe to \(filter)",
+            mosquitto_subscribe_v5(handle, &messageIdentifier, filter, Int32(qos), flags, nil))
         updateWatch()
         return messageIdentifier
     }
@@ -346,5 +377,29 @@ extension MosquittoClient {
         if code != MOSQ_ERR_SUCCESS.rawValue {
             throw MosquittoError(operation, code: code, systemError: errno)
         }
+    }
+}
+
+// MARK: Acknowledgements that wait
+
+extension MosquittoClient {
+    /// Nothing is sent, and nothing read, until `releaseOutput` or the end of the connection. Called in `onTurnEnd`,
+    /// the acknowledgements of the messages that this turn brought have not left: a message can so be made durable
+    /// first. The library's acknowledgements are otherwise its own affair. Needs `mayHoldOutput`.
+    package func holdOutput() {
+        precondition(loop.isCurrent, "an MQTT client belongs to its loop's thread; use loop.perform")
+        precondition(mayHoldOutput, "a client that holds its output is made so")
+        guard phase == .connected, !isHoldingOutput else { return }
+        isHoldingOutput = true
+        updateWatch()
+    }
+
+    /// What waits is sent, and the socket read again.
+    package func releaseOutput() {
+        precondition(loop.isCurrent, "an MQTT client belongs to its loop's thread; use loop.perform")
+        guard isHoldingOutput else { return }
+        isHoldingOutput = false
+        guard phase == .connected else { return }
+        updateWatch()
     }
 }

@@ -8,6 +8,8 @@ package struct MosquittoProperties: Sendable {
     package var contentType: String?
     /// The topic an answer is expected on. `MQTT 5.0 §3.3.2.3.5`.
     package var responseTopic: String?
+    /// What the answer carries back. `MQTT 5.0 §3.3.2.3.6`.
+    package var correlationData: [UInt8]?
     /// True declares the payload to be UTF-8 text. `MQTT 5.0 §3.3.2.3.2`.
     package var isText: Bool
     /// Seconds until the broker drops the message undelivered. `MQTT 5.0 §3.3.2.3.3`.
@@ -15,8 +17,9 @@ package struct MosquittoProperties: Sendable {
 
     package init(
         userProperties: [(String, String)] = [], contentType: String? = nil, responseTopic: String? = nil,
-        isText: Bool = false, messageExpirySeconds: UInt32? = nil
+        isText: Bool = false, messageExpirySeconds: UInt32? = nil, correlationData: [UInt8]? = nil
     ) {
+        self.correlationData = correlationData
         self.userProperties = userProperties
         self.contentType = contentType
         self.responseTopic = responseTopic
@@ -26,7 +29,7 @@ package struct MosquittoProperties: Sendable {
 
     var isEmpty: Bool {
         userProperties.isEmpty && contentType == nil && responseTopic == nil && !isText
-            && messageExpirySeconds == nil
+            && messageExpirySeconds == nil && correlationData == nil
     }
 }
 
@@ -40,11 +43,31 @@ package struct MosquittoMessage: Sendable {
     package var isRetained: Bool
     /// Empty on 3.1.1.
     package var userProperties: [(String, String)]
-    /// nil when the publisher gave none, and on 3.1.1.
+    /// nil when the publisher gave none, and on 3.1.1; so are the ones below.
     package var contentType: String?
+    package var responseTopic: String?
+    package var correlationData: [UInt8]?
+    /// What is left of it.
+    package var messageExpirySeconds: UInt32?
+    /// The publisher declared the payload to be UTF-8 text.
+    package var isText = false
 
     /// The first user property of that name.
     package func userProperty(_ name: String) -> String? { userProperties.first { $0.0 == name }?.1 }
+}
+
+/// What a subscription asks for beyond its QoS. `MQTT 5.0 §3.8.3.1`.
+package struct MosquittoSubscribeOptions: OptionSet, Sendable {
+    package var rawValue: UInt8
+
+    package init(rawValue: UInt8) { self.rawValue = rawValue }
+
+    /// Not what this client publishes itself.
+    package static let noLocal = MosquittoSubscribeOptions(rawValue: 0x04)
+    /// The retain flag as it was published.
+    package static let retainAsPublished = MosquittoSubscribeOptions(rawValue: 0x08)
+    /// Retained messages only when the subscription is new.
+    package static let retainedIfNew = MosquittoSubscribeOptions(rawValue: 0x10)
 }
 
 /// The protocol version of a connection.
@@ -106,6 +129,11 @@ struct PropertyList: ~Copyable {
         try check(mosquitto_property_add_int32(&head, Int32(identifier.rawValue), seconds))
     }
 
+    mutating func add(_ identifier: mqtt5_property, bytes: [UInt8]) throws(MosquittoError) {
+        try check(
+            mosquitto_property_add_binary(&head, Int32(identifier.rawValue), bytes, UInt16(bytes.count)))
+    }
+
     mutating func add(_ properties: MosquittoProperties) throws(MosquittoError) {
         if properties.isText { try add(MQTT_PROP_PAYLOAD_FORMAT_INDICATOR, byte: 1) }
         if let seconds = properties.messageExpirySeconds {
@@ -113,6 +141,9 @@ struct PropertyList: ~Copyable {
         }
         if let type = properties.contentType { try add(MQTT_PROP_CONTENT_TYPE, string: type) }
         if let topic = properties.responseTopic { try add(MQTT_PROP_RESPONSE_TOPIC, string: topic) }
+        if let bytes = properties.correlationData {
+            try add(MQTT_PROP_CORRELATION_DATA, bytes: Array(bytes.prefix(Int(UInt16.max))))
+        }
         for pair in properties.userProperties { try add(MQTT_PROP_USER_PROPERTY, pair: pair) }
     }
 

@@ -57,6 +57,6 @@ struct Headend: AsyncParsableCommand {
             RunCommand.self, ServeCommand.self, SimulateCommand.self, LoadCommand.self, SubscribeCommand.self,
             VerifyCommand.self, TortureCommand.self,
             QueueCommand.self, QuarantineCommand.self, GroupCommand.self, ConsumeCommand.self,
-            IngestCommand.self, DeviceCommand.self, QueryCommand.self,
+            IngestCommand.self, UpstreamCommand.self, DeviceCommand.self, QueryCommand.self,
         ])
 }

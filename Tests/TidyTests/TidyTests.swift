@@ -37,12 +37,13 @@ struct TidyTests {
         "PerpetualQuery": ["CChecksum", "QueryLanguage", "Telemetry"],
         "MosquittoClient": ["CMosquitto", "CEpoll", "Platform"],
         "ResultSink": ["CChecksum", "Telemetry", "Platform", "MosquittoClient"],
+        "Bridge": ["CChecksum", "MQTTWire", "Platform"],
         "Fleet": ["Telemetry", "Platform", "MosquittoClient"], "Verify": ["Telemetry", "Platform"],
         "Load": ["CEpoll", "MQTTWire", "Platform"], "QueryLanguage": ["Telemetry"],
         "QueryReplay": ["QueryLanguage", "PerpetualQuery", "Telemetry", "Platform"],
         "Hub": [
             "Telemetry", "Platform", "Transport", "MQTTWire", "MQTTBroker", "DeviceQueue",
-            "ConsumerGroups", "PerpetualQuery", "ResultSink", "MosquittoClient",
+            "ConsumerGroups", "PerpetualQuery", "ResultSink", "MosquittoClient", "Bridge",
         ],
         "SimulationKit": [
             "Hub", "DeviceQueue", "PerpetualQuery", "ResultSink", "MQTTWire", "Telemetry", "Platform",
