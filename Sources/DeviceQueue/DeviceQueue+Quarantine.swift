@@ -12,11 +12,15 @@ extension DeviceQueue {
         lock.withLock { _ in appender.tallies.state(sequence) }
     }
 
-    /// Messages of a device: how many came that were stored already, and how many wait in the quarantine.
-    package func tallies(device: DeviceID) -> (duplicates: UInt64, quarantined: UInt64) {
-        guard let number = deviceNames.existingNumber(of: device.text) else { return (0, 0) }
+    /// Messages of a device: how many came that were stored already, how many wait in the quarantine, and how many
+    /// waited there until retention removed them.
+    package func tallies(device: DeviceID) -> (duplicates: UInt64, quarantined: UInt64, removed: UInt64) {
+        guard let number = deviceNames.existingNumber(of: device.text) else { return (0, 0, 0) }
         return lock.withLock { _ in
-            (appender.tallies.duplicates(device: number), appender.tallies.waiting(device: number))
+            (
+                appender.tallies.duplicates(device: number), appender.tallies.waiting(device: number),
+                appender.tallies.removedWaiting(device: number)
+            )
         }
     }
 

@@ -43,6 +43,10 @@ extension DeviceQueue {
     /// - Throws: `.full`, `.file`: nothing is lost, a later call tries again.
     package func applyRetention(nowTicks: Int64) throws(QueueError) {
         guard mode == .readWrite, failure == nil else { return }
+        defer {
+            let removed = firstQuarantinedSequence - 1
+            lock.withLock { _ in appender.tallies.forget(through: removed) }
+        }
         try upkeep?.applyRetention(nowTicks: nowTicks)
     }
 
@@ -55,9 +59,10 @@ extension DeviceQueue {
         status.firstArrivalTime = firstArrivalTime
         status.holds = holds
         let shown = shownRemovals
-        status.removedRecords = shown.removedRecords
+        // All from one look: retention may go on meanwhile.
+        status.removedQuarantined = shown.removedThrough.first ?? 0
+        status.removedRecords = shown.removedRecords - status.removedQuarantined
         status.removedSegments = shown.removedSegments
-        status.removedQuarantined = firstQuarantinedSequence - 1
         status.removedBytes = shown.removedEnd
         status.heldBytes = shown.heldBytes
         return status

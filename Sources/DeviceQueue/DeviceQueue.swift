@@ -11,9 +11,9 @@ package import Telemetry
 /// Threads: `append`, `appendTick` and `commit` belong to one storage thread. Everything else may be called
 /// on any thread.
 ///
-/// `@unchecked Sendable`: `appender` and `failureCause` change only on the storage thread while it holds
-/// `lock`, and other threads read them with `lock` held; `writeFile` and `writeBase` belong to the storage
-/// thread alone.
+/// `@unchecked Sendable`: `appender` is touched with `lock` held only; `failureCause` changes on the storage thread
+/// while it holds `lock`, and other threads read it with `lock` held; `writeFile` and `writeBase` belong to the
+/// storage thread alone.
 package final class DeviceQueue: @unchecked Sendable {
     package enum Mode: Sendable {
         case readWrite
@@ -217,7 +217,7 @@ package final class DeviceQueue: @unchecked Sendable {
     package func commit() throws(QueueError) {
         try checkWritable()
         lock.withLock { _ in appender.sealBatch() }
-        while let batch = appender.batches.first {
+        while let batch = lock.withLock({ _ in appender.batches.first }) {
             do throws(QueueError) {
                 try write(batch)
             } catch {
@@ -310,10 +310,12 @@ package final class DeviceQueue: @unchecked Sendable {
             counters.forgottenEarly = appender.dedup.shortenedIDs
             counters.setAsideByReason = counters.quarantinedByReason
             counters.quarantinedByReason = appender.tallies.waitingByReason
+            counters.quarantineRemoved = appender.tallies.removedWaiting
             counters.duplicates = appender.tallies.duplicates
             counters.replayedStored = appender.tallies.replayedStored
             counters.replayedDuplicates = appender.tallies.replayedDuplicates
-            counters.received = counters.stored + counters.duplicates + counters.quarantined
+            counters.received =
+                counters.stored + counters.duplicates + counters.quarantined + counters.quarantineRemoved
             counters.deviceBytes = UInt64(
                 deviceNames.byteCount + clientNames.byteCount + appender.devices.byteCount
                     + appender.clients.byteCount)

@@ -169,6 +169,8 @@ struct LogStateFile: ~Copyable {
                 repeatedMax: QueueLimits().repeatedRecords)
         else { return nil }
         state.tallies = tallies
+        // Older files still count what was removed as waiting.
+        state.tallies.forget(through: state.removedThrough.first ?? 0)
         cursor.at = (cursor.at + Int(talliesBytes) + 7) & ~7
         let names = nameBytes.reduce(0) { $1 == Self.undefined ? $0 : $0 + Int($1) }
         guard cursor.at + names <= image.byteCount else { return nil }

@@ -2,9 +2,9 @@ import Telemetry
 
 /// What the log says beyond its records: what became of quarantined messages, and how often messages came again.
 ///
-/// A function of the log's frames in their order, so a restart comes to the same, from the frames or from
-/// `encoded()` and the frames behind it. Memory: 5 bytes a quarantined message, 8 a device, and some 40 for each
-/// record that came again, of which there are `repeatedMax` at most.
+/// A function of the log's frames in their order and of what retention removed, so a restart comes to the same, from
+/// the frames or from `encoded()` and the frames behind it. Memory: 5 bytes a quarantined message that is there, 8 a
+/// device, and some 40 for each record that came again, of which there are `repeatedMax` at most.
 struct LogTallies: Equatable {
     /// The state of one quarantined message.
     enum QuarantineState: Equatable {
@@ -21,6 +21,10 @@ struct LogTallies: Equatable {
 
     /// The sequence of the first element of `states` and `claims`.
     private var firstSequence: UInt64 = 1
+    /// Messages that waited when retention removed them.
+    private(set) var removedWaiting: UInt64 = 0
+    /// By the device they claimed; may be shorter than other lists.
+    private(set) var removedWaitingByDevice: [UInt32] = []
     /// By quarantine sequence: the current reason, or settled.
     private var states: [UInt8] = []
     /// By quarantine sequence: the device it claimed.
@@ -63,6 +67,10 @@ struct LogTallies: Equatable {
         Int(device) < waitingByDevice.count ? UInt64(waitingByDevice[Int(device)]) : 0
     }
 
+    func removedWaiting(device: UInt32) -> UInt64 {
+        Int(device) < removedWaitingByDevice.count ? UInt64(removedWaitingByDevice[Int(device)]) : 0
+    }
+
     func duplicates(device: UInt32) -> UInt64 {
         Int(device) < duplicatesByDevice.count ? UInt64(duplicatesByDevice[Int(device)]) : 0
     }
@@ -70,6 +78,21 @@ struct LogTallies: Equatable {
     /// How often the message at an offset came again; nil when that was forgotten.
     func repetitions(at offset: UInt64) -> UInt64? {
         repeated[offset].map { UInt64($0) } ?? (offset < forgottenBefore ? nil : 0)
+    }
+
+    /// Retention removed the quarantined messages up to this sequence: those that wait do so no more, and what was
+    /// remembered of all of them goes.
+    mutating func forget(through sequence: UInt64) {
+        guard sequence >= firstSequence else { return }
+        let count = Int(min(sequence - firstSequence + 1, UInt64(states.count)))
+        for index in 0..<count where states[index] != 0 && states[index] != Self.settledByte {
+            wait(states[index], claims[index], add: false)
+            removedWaiting += 1
+            Self.add(1, to: &removedWaitingByDevice, at: claims[index])
+        }
+        states.removeFirst(count)
+        claims.removeFirst(count)
+        firstSequence = sequence + 1
     }
 
     // Taking frames in, in the order of the log.
@@ -89,7 +112,7 @@ struct LogTallies: Equatable {
         switch frame.kindByte {
         case FrameKind.record.rawValue:
             guard frame.flagByte & FrameFlags.replayed != 0 else { return }
-            if settle(frame.replayedFrom) { replayedStored += 1 }
+            if settle(frame.replayedFrom, frame.device) { replayedStored += 1 }
         case FrameKind.quarantined.rawValue: setAside(frame)
         case FrameKind.replayed.rawValue: takeReplayed(frame)
         case FrameKind.repeated.rawValue:
@@ -102,7 +125,7 @@ struct LogTallies: Equatable {
     }
 
     private mutating func setAside(_ frame: UnsafeRawPointer) {
-        if states.isEmpty { firstSequence = frame.sequence }
+        if states.isEmpty { firstSequence = max(firstSequence, frame.sequence) }
         // The log is gapless; should a part be gone all the same, its messages are unknown.
         while firstSequence + UInt64(states.count) < frame.sequence {
             states.append(0)
@@ -116,7 +139,7 @@ struct LogTallies: Equatable {
 
     private mutating func takeReplayed(_ frame: UnsafeRawPointer) {
         guard frame.reasonByte != 0 else {
-            guard settle(frame.sequence) else { return }
+            guard settle(frame.sequence, frame.device) else { return }
             replayedDuplicates += 1
             count(1, device: frame.device, at: frame.previous)
             return
@@ -127,10 +150,22 @@ struct LogTallies: Equatable {
         wait(frame.reasonByte, claims[index], add: true)
     }
 
-    private mutating func settle(_ sequence: UInt64) -> Bool {
+    private mutating func settle(_ sequence: UInt64, _ device: UInt32) -> Bool {
+        guard sequence >= firstSequence else { return settleRemoved(device) }
         guard let index = index(sequence), case .waiting = state(sequence) else { return false }
         wait(states[index], claims[index], add: false)
         states[index] = Self.settledByte
+        return true
+    }
+
+    /// A replay of a message that is gone: these tallies end before the replay and forgot a message that waited as
+    /// far as they knew, or nobody would have replayed it.
+    private mutating func settleRemoved(_ device: UInt32) -> Bool {
+        guard removedWaiting > 0 else { return false }
+        removedWaiting -= 1
+        if Int(device) < removedWaitingByDevice.count, removedWaitingByDevice[Int(device)] > 0 {
+            removedWaitingByDevice[Int(device)] -= 1
+        }
         return true
     }
 
@@ -199,6 +234,11 @@ extension LogTallies {
             bytes.append(littleEndian: offset)
             bytes.append(littleEndian: count)
         }
+        // Files of logs without such messages are as they always were.
+        guard removedWaiting > 0 else { return bytes }
+        bytes.append(littleEndian: removedWaiting)
+        bytes.append(littleEndian: UInt64(removedWaitingByDevice.count))
+        for count in removedWaitingByDevice { bytes.append(littleEndian: count) }
         return bytes
     }
 
@@ -242,6 +282,10 @@ extension LogTallies {
             guard let offset = word(UInt64.self), let times = word(UInt32.self) else { return nil }
             repeated[offset] = times
         }
+        guard at < bytes.count else { return }
+        guard let removed = word(UInt64.self), let removing = count(bytesEach: 4) else { return nil }
+        removedWaiting = removed
+        removedWaitingByDevice = (0..<removing).compactMap { _ in word(UInt32.self) }
         guard at == bytes.count else { return nil }
     }
 }

@@ -140,6 +140,7 @@ extension LogUpkeep {
                 next.note(removed: entry.lastSequence, of: entry.device)
             }
         }
+        next.tallies.forget(through: next.removedThrough.first ?? 0)
         try addMarks(Array(gone), to: &next)
         next.segments.removeFirst(count)
         next.removedEnd = end

@@ -2,9 +2,9 @@ package import Telemetry
 
 /// What the queue counted, over all its restarts: everything up to `replayedDuplicates` comes from the log.
 ///
-/// `received = stored + duplicates + quarantined` always holds: a message is stored, came before, or waits in the
-/// quarantine; a replay moves it from there to one of the first two. Releases and discarded sessions are not
-/// messages and are not counted here.
+/// `received = stored + duplicates + quarantined + quarantineRemoved` always holds: a message is stored, came before,
+/// or waits in the quarantine; a replay moves it from there to one of the first two, retention to the last. Releases and
+/// discarded sessions are not messages and are not counted here.
 package struct QueueCounters: Sendable, Equatable {
     package var received: UInt64 = 0
     package var stored: UInt64 = 0
@@ -12,6 +12,8 @@ package struct QueueCounters: Sendable, Equatable {
     /// Messages that wait in the quarantine, by the raw value of `QuarantineReason`; index 0 is a reason this build
     /// does not know.
     package var quarantinedByReason = [UInt64](repeating: 0, count: 16)
+    /// Messages that waited in the quarantine until retention removed them.
+    package var quarantineRemoved: UInt64 = 0
     /// Messages that were ever set aside, by the reason it was done for.
     package var setAsideByReason = [UInt64](repeating: 0, count: 16)
     /// Quarantined messages that a replay stored, and that it found to be stored already.

@@ -34,10 +34,10 @@ package struct RetentionStatus: Sendable, Equatable {
     package var segments = 0
     /// Arrival time of the first reading or tick that is there; nil when there is none.
     package var firstArrivalTime: EventTime?
-    /// Records and quarantined messages removed, and in how many segments and bytes.
+    /// Records removed, and in how many segments and bytes.
     package var removedRecords: UInt64 = 0
     package var removedSegments: UInt64 = 0
-    /// The quarantined messages among them.
+    /// Quarantined messages removed, replayed or not.
     package var removedQuarantined: UInt64 = 0
     package var removedBytes: UInt64 = 0
     /// Bytes that would be gone were it not for the holds.

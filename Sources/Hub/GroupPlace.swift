@@ -9,17 +9,20 @@ struct GroupPlace: Sendable {
 
     /// Finds it; may read some segments of the log, so on a thread that may block.
     ///
+    /// - Parameter first: what is before it may be on its way out already, and is no place.
     /// - Throws: `GroupError.invalid` with the field `from`, or `QueueError`.
-    static func find(_ start: GroupStart, _ devices: DeviceFilter, in queue: DeviceQueue) throws -> GroupPlace
-    {
+    static func find(
+        _ start: GroupStart, _ devices: DeviceFilter, notBefore first: QueueOffset = QueueOffset(0),
+        in queue: DeviceQueue
+    ) throws -> GroupPlace {
         let offset: QueueOffset
         switch start {
         case .earliest: offset = queue.firstOffset
         case .latest: offset = queue.durableEnd
         case .time(let time): offset = try queue.offset(arrivedFrom: time)
-        case .sequence(let sequence): offset = try find(sequence, devices, in: queue)
+        case .sequence(let sequence): offset = try find(sequence, devices, notBefore: first, in: queue)
         }
-        return try place(offset, devices, in: queue)
+        return try place(max(offset, first), devices, in: queue)
     }
 
     static func place(
@@ -33,7 +36,7 @@ struct GroupPlace: Sendable {
     }
 
     private static func find(
-        _ sequence: UInt64, _ devices: DeviceFilter, in queue: DeviceQueue
+        _ sequence: UInt64, _ devices: DeviceFilter, notBefore first: QueueOffset, in queue: DeviceQueue
     ) throws -> QueueOffset {
         guard case .names(let names) = devices, names.count == 1 else {
             throw GroupError.invalid(
@@ -52,7 +55,7 @@ struct GroupPlace: Sendable {
                     "device \"\(device)\" has \(last) records, so \(last + 1) is the last possible place")
         }
         guard let record = try queue.records(device: device, from: sequence, limit: 1).first,
-            record.sequence == sequence
+            record.sequence == sequence, record.offset >= first
         else {
             throw GroupError.invalid(
                 field: "from",

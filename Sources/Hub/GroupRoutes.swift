@@ -1,4 +1,5 @@
 import ConsumerGroups
+import DeviceQueue
 import HTTPTypes
 import Hummingbird
 import NIOCore
@@ -230,28 +231,40 @@ extension GroupService {
             return true
         }
         if isThere { return false }
-        let place = try await place(definition.start, definition.devices)
-        return try await request { worker, reply in worker.create(definition, at: place, reply: reply) }
+        return try await withPlace(definition.start, for: definition) { place in
+            try await request { worker, reply in worker.create(definition, at: place, reply: reply) }
+        }
     }
 
     /// Moves a group.
     func seek(_ name: String, to start: GroupStart) async throws {
-        let devices = try await perform { worker in try worker.group(name).definition.devices }
-        let place = try await place(start, devices)
-        let _: Void = try await request { worker, reply in
-            do {
-                try worker.group(name).seek(to: place, reply: reply)
-            } catch {
-                reply(.failure(error))
+        let definition = try await perform { worker in try worker.group(name).definition }
+        try await withPlace(start, for: definition) { place in
+            let _: Void = try await request { worker, reply in
+                do {
+                    try worker.group(name).seek(to: place, reply: reply)
+                } catch {
+                    reply(.failure(error))
+                }
             }
         }
     }
 
+    /// Finds a place and has a group go there. What must not miss anything holds the log before the place is looked
+    /// for and until the group holds it itself: retention works meanwhile.
+    ///
     /// The search may read segments, so it stays off the cooperative pool and off the groups' thread.
-    private func place(_ start: GroupStart, _ devices: DeviceFilter) async throws -> GroupPlace {
+    private func withPlace<Success>(
+        _ start: GroupStart, for definition: GroupDefinition, _ body: (GroupPlace) async throws -> Success
+    ) async throws -> Success {
         let queue = queue
-        return try await NIOThreadPool.singleton.runIfActive {
-            try GroupPlace.find(start, devices, in: queue)
+        let holdName = "group:\(definition.name), being placed \(nextPlacing())"
+        let first =
+            definition.mustNotMiss ? queue.hold(name: holdName, from: QueueOffset(0)) : QueueOffset(0)
+        defer { queue.releaseHold(name: holdName) }
+        let place = try await NIOThreadPool.singleton.runIfActive {
+            try GroupPlace.find(start, definition.devices, notBefore: first, in: queue)
         }
+        return try await body(place)
     }
 }

@@ -124,6 +124,7 @@ final class GroupRunner {
             subscribers[index].join.void()
         }
         reader = nil
+        hold()
         unsaved.append(reply)
     }
 
@@ -338,9 +339,15 @@ final class GroupRunner {
 
     private var holdName: String { "group:" + definition.name }
 
-    /// Only what is saved counts: after a crash the group goes on from there.
+    /// From what is saved, for after a crash the group goes on from there, and from where it goes on now: it may have
+    /// been moved back.
     private func hold() {
-        if definition.mustNotMiss { queue.hold(name: holdName, from: savedCursor) }
+        if definition.mustNotMiss { queue.hold(name: holdName, from: min(savedCursor, core.cursor)) }
+    }
+
+    /// Takes note of what retention removed before the group committed it, also when nobody fetches or commits.
+    func noticeRemoval() {
+        if core.cursor < queue.firstOffset { try? fallBack() }
     }
 
     /// Records of the group's devices that are stored and not committed.

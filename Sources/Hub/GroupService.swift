@@ -17,6 +17,8 @@ final class GroupService: Sendable {
         var isStopping = false
         /// Nothing is done any more.
         var hasEnded = false
+        /// Groups that were placed or moved.
+        var placings: UInt64 = 0
     }
 
     let queue: DeviceQueue
@@ -75,6 +77,14 @@ final class GroupService: Sendable {
         mailbox.update { $0.isStopping = true }
         thread.withLock { $0 }?.join()
         saver.stop()
+    }
+
+    /// A number that no other placing of a group has.
+    func nextPlacing() -> UInt64 {
+        mailbox.withLock {
+            $0.placings += 1
+            return $0.placings
+        }
     }
 
     /// Does something on the thread of the groups.

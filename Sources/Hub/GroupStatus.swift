@@ -108,6 +108,7 @@ extension GroupWorker {
         let runner = try group(name)
         let now = clock.monotonicNanoseconds()
         runner.expire(now: now)
+        runner.noticeRemoval()
         runner.lookAhead()
         let snapshot = runner.core.snapshot(now: now)
         var status = GroupStatus(

@@ -16,6 +16,7 @@ struct HTTPService: Sendable {
 
     func router() -> Router<BasicRequestContext> {
         let router = Router()
+        router.add(middleware: ErrorAnswers())
         router.get("/healthz") { _, _ in Self.json(.record([Column("status", .text("alive"))])) }
         router.get("/readyz") { _, _ in readiness() }
         router.get("/metrics") { _, _ in
@@ -52,6 +53,8 @@ struct HTTPService: Sendable {
             .record([
                 Column("status", .text(problems.isEmpty ? "ready" : "not ready")),
                 Column("problems", .array(problems)),
+                // The hub works on without it, for a while: no reason to send its devices elsewhere.
+                Column("warnings", .array(pipeline.upkeepFailures.map { .text($0) })),
             ]), status: problems.isEmpty ? .ok : .serviceUnavailable)
     }
 

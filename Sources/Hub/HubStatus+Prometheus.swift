@@ -17,7 +17,9 @@ extension HubStatus {
         metric(
             "headend_queue_duplicate_total", "counter", "Publishes caught by their message id.",
             [("", duplicate)])
-        metric("headend_ingest_rejected_total", "counter", "Publishes refused, by reason.", reasons(rejected))
+        metric(
+            "headend_ingest_rejected_total", "counter", "Publishes refused since the start, by reason.",
+            reasons(rejected))
         metric(
             "headend_queue_quarantined_total", "counter", "Publishes set aside, by reason.",
             reasons(setAside))
@@ -41,8 +43,19 @@ extension HubStatus {
             "headend_queue_removed_total", "counter", "Records that retention removed.",
             [("", Int(log.removedRecords))])
         metric(
+            "headend_queue_quarantine_removed_total", "counter",
+            "Quarantined messages that retention removed, by whether they still waited.",
+            [
+                ("{state=\"waiting\"}", quarantineRemoved),
+                ("{state=\"replayed\"}", max(0, Int(log.removedQuarantined) - quarantineRemoved)),
+            ])
+        metric(
             "headend_queue_removed_bytes_total", "counter", "Bytes of the log that retention removed.",
             [("", Int(log.removedBytes))])
+        metric(
+            "headend_queue_upkeep_failures", "gauge",
+            "Threads behind the log (segments and retention, compression) whose last work failed.",
+            [("", upkeepFailures.count)])
         metric(
             "headend_queue_held_bytes", "gauge", "Bytes that retention would remove but for a consumer.",
             [("", Int(log.heldBytes))])

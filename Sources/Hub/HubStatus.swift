@@ -5,15 +5,19 @@ import PerpetualQuery
 import Telemetry
 
 /// One look at everything a hub counts, with the identities that must add up:
-/// `received = stored + duplicate + rejected + quarantined`, and for each sink
+/// `received = stored + duplicate + rejected + quarantined + quarantineRemoved`, and for each sink
 /// `offered = delivered + outbox + diverted`.
 package struct HubStatus: Sendable {
     package var received: Int
     package var stored: Int
     package var duplicate: Int
+    /// Messages that were refused, since the start of the hub: the log, which holds what the other counters say over
+    /// all starts, knows nothing of them.
     package var rejected: [(reason: String, count: Int)]
     /// Messages that wait in the quarantine, by the reason they wait for now.
     package var quarantined: [(reason: String, count: Int)]
+    /// Messages that waited in the quarantine until retention removed them.
+    package var quarantineRemoved: Int
     /// Messages ever set aside, by the reason they were set aside for.
     package var setAside: [(reason: String, count: Int)]
     /// Quarantined messages that a replay stored, or found to be stored: no longer in `quarantined`.
@@ -29,6 +33,8 @@ package struct HubStatus: Sendable {
     package var sinks: [SinkStatus]
     package var upstreams: [BridgeStatus]
     package var storageState: String
+    /// What the threads behind the ingest path cannot do at the moment.
+    package var upkeepFailures: [String]
     package var commits: Int
     package var durableBytes: UInt64
     /// What of the log is there, what was removed, and who holds on to it.
@@ -64,6 +70,7 @@ package struct HubStatus: Sendable {
         let queue = pipeline.queue.counters
         rejected = pipeline.counters.rejections
         quarantined = Self.byReason(queue.quarantinedByReason)
+        quarantineRemoved = Int(queue.quarantineRemoved)
         setAside = Self.byReason(queue.setAsideByReason)
         replayedStored = Int(queue.replayedStored)
         replayedDuplicate = Int(queue.replayedDuplicates)
@@ -71,7 +78,7 @@ package struct HubStatus: Sendable {
         duplicate = Int(queue.duplicates)
         received =
             stored + duplicate + rejected.reduce(0) { $0 + $1.count }
-            + quarantined.reduce(0) { $0 + $1.count }
+            + quarantined.reduce(0) { $0 + $1.count } + quarantineRemoved
         devices = Int(queue.devices)
         connections = pipeline.counters.connections.load(ordering: .relaxed)
         self.uptimeSeconds = uptimeSeconds
@@ -87,6 +94,7 @@ package struct HubStatus: Sendable {
         case .full: storageState = "full"
         case .failed: storageState = "failed"
         }
+        upkeepFailures = pipeline.upkeepFailures
         commits = pipeline.storage.commitCount
         durableBytes = pipeline.queue.durableEnd.bytes
         log = pipeline.queue.retention
@@ -133,6 +141,7 @@ package struct HubStatus: Sendable {
             Column("duplicate", .bigint(Int64(duplicate))),
             Column("rejected", Self.value(of: rejected)),
             Column("quarantined", Self.value(of: quarantined)),
+            Column("quarantineRemoved", .bigint(Int64(quarantineRemoved))),
             Column(
                 "replayed",
                 .record([
@@ -151,6 +160,7 @@ package struct HubStatus: Sendable {
             Column("decidedByHash", .bigint(Int64(decidedByHash))),
             Column("subscriptions", .bigint(Int64(subscriptions))),
             Column("storage", .text(storageState)),
+            Column("warnings", .array(upkeepFailures.map { .text($0) })),
             Column("commits", .bigint(Int64(commits))),
             Column("durableBytes", .bigint(Int64(durableBytes))),
             Column("protocolErrors", Self.value(of: refusals)),
@@ -177,7 +187,7 @@ package struct HubStatus: Sendable {
             Column("segments", .bigint(Int64(log.segments))),
             Column("firstOffset", .bigint(Int64(log.firstOffset.bytes))),
             Column("firstTime", log.firstArrivalTime.map { .time($0) } ?? .null),
-            Column("removedRecords", .bigint(Int64(log.removedRecords - log.removedQuarantined))),
+            Column("removedRecords", .bigint(Int64(log.removedRecords))),
             Column("removedQuarantined", .bigint(Int64(log.removedQuarantined))),
             Column("removedSegments", .bigint(Int64(log.removedSegments))),
             Column("removedBytes", .bigint(Int64(log.removedBytes))),
@@ -220,16 +230,18 @@ package struct HubStatus: Sendable {
         ])
     }
 
-    /// A device with its part of the identity `received = records + duplicate + quarantined`.
-    static func value(of device: DeviceSummary, _ tallies: (duplicates: UInt64, quarantined: UInt64)) -> Value
-    {
+    /// A device with its part of the identity `received = records + duplicate + quarantined + quarantineRemoved`.
+    static func value(
+        of device: DeviceSummary, _ tallies: (duplicates: UInt64, quarantined: UInt64, removed: UInt64)
+    ) -> Value {
         guard case .record(let columns) = value(of: device) else { return value(of: device) }
-        let received = device.lastSequence + tallies.duplicates + tallies.quarantined
+        let received = device.lastSequence + tallies.duplicates + tallies.quarantined + tallies.removed
         return .record(
             columns + [
                 Column("received", .bigint(Int64(received))),
                 Column("duplicate", .bigint(Int64(tallies.duplicates))),
                 Column("quarantined", .bigint(Int64(tallies.quarantined))),
+                Column("quarantineRemoved", .bigint(Int64(tallies.removed))),
             ])
     }
 

@@ -25,6 +25,14 @@ final class Pipeline: Sendable {
 
     var mqttAddress: HostPort { listener.address }
 
+    /// What the threads behind the ingest path cannot do at the moment; each is tried again.
+    var upkeepFailures: [String] {
+        [
+            segments.failure.map { "log segments (sidecars, states, retention): " + $0 },
+            compression.failure.map { "compression of the log: " + $0 },
+        ].compactMap { $0 }
+    }
+
     /// Recovers what is on disk and opens the doors, last stage first.
     init(
         _ configuration: HubConfiguration, files: any FileStore, clock: any HubClock,

@@ -10,6 +10,9 @@ package struct LoadPlan: Sendable {
     package var version = ProtocolVersion.v311
     /// Connections, one device each.
     package var connections = 100
+    /// What the names of devices and clients begin with: `PREFIX-00000`, `PREFIX-00001`, … nil for one that no
+    /// other run has, so that a run never meets what an earlier one left: devices, sessions, open exchanges.
+    package var namePrefix: String?
     package var qos = QoS.atLeastOnce
     /// Messages a connection may have on the way, QoS 1 and 2. A broker's Receive Maximum (5.0) lowers it.
     package var window = 100
@@ -45,11 +48,27 @@ package struct LoadPlan: Sendable {
         if let rate, !(rate > 0 && rate <= LoadLimits.rateMax) {
             return "rate must be above 0 and at most \(Int(LoadLimits.rateMax)) messages a second"
         }
+        if let namePrefix, let problem = Self.problem(of: namePrefix) { return problem }
         if messagesMax == 0 { return "count must be at least 1" }
         if !(1...LoadLimits.sendNanosecondsMax).contains(sendNanoseconds) {
             return "the run must end within a day"
         }
         return nil
+    }
+
+    /// A prefix becomes a level of a topic, and with its number a client identifier.
+    private static func problem(of prefix: String) -> String? {
+        if !(1...LoadLimits.namePrefixBytesMax).contains(prefix.utf8.count) {
+            return "prefix must have 1 to \(LoadLimits.namePrefixBytesMax) bytes"
+        }
+        guard
+            let bad = prefix.unicodeScalars.first(where: {
+                "/+#$".unicodeScalars.contains($0) || $0.value < 0x20
+            })
+        else { return nil }
+        return bad.value < 0x20
+            ? "prefix must not hold control characters"
+            : "prefix must not hold \"\(bad)\": it is a level of the topic"
     }
 }
 
@@ -61,6 +80,8 @@ package enum LoadLimits {
     package static let windowMax = 65_535
     /// Bytes of a payload: beyond, the network is measured and not the broker.
     package static let payloadBytesMax = 262_144
+    /// Bytes of the prefix of names: a hub may take no more than 128 for a device, and many only 65 for a client.
+    static let namePrefixBytesMax = 56
     /// Messages a second: a schedule in nanoseconds stays exact enough.
     package static let rateMax = 50_000_000.0
     /// Nanoseconds of sending: a day.

@@ -2,6 +2,8 @@ import MQTTWire
 
 /// What a load run measured.
 package struct LoadResult: Sendable, Equatable {
+    /// What the names of devices and clients began with.
+    package var namePrefix = ""
     /// Messages that were acknowledged (QoS 1 PUBACK, QoS 2 PUBCOMP) or, at QoS 0, known to be read: the
     /// broker answered a PINGREQ sent behind them.
     package var messages: UInt64 = 0
@@ -60,7 +62,8 @@ package struct LoadResult: Sendable, Equatable {
             return Self.fixed(seconds * 1e6 / Double(messages), digits: 3)
         }
         let fields: [(String, String)] = [
-            ("devices", "\(plan.connections)"), ("qos", "\(plan.qos.rawValue)"),
+            ("devices", "\(plan.connections)"), ("prefix", "\"" + Self.escaped(namePrefix) + "\""),
+            ("qos", "\(plan.qos.rawValue)"),
             ("window", plan.qos == .atMostOnce ? "null" : "\(plan.window)"),
             ("payloadBytes", "\(plan.payloadBytes)"),
             ("version", plan.version == .v5 ? "5" : "\"3.1.1\""),

@@ -55,7 +55,7 @@ extension LoadRunner {
         connection.state = .awaitingConnack
         var connect = Connect()
         connect.version = plan.version
-        connect.clientIdentifier = PublishTemplate.name(of: connection.number)
+        connect.clientIdentifier = PublishTemplate.name(of: connection.number, prefix: namePrefix)
         connect.userName = plan.userName
         connect.password = plan.password.map { [UInt8]($0.utf8) }
         var bytes: [UInt8] = []
@@ -88,7 +88,8 @@ extension LoadRunner {
         guard connection.state != .closed else { return }
         if connection.state == .ready { ready -= 1 }
         if result.firstError == nil {
-            result.firstError = "\(PublishTemplate.name(of: connection.number)): \(explanation())"
+            result.firstError =
+                "\(PublishTemplate.name(of: connection.number, prefix: namePrefix)): \(explanation())"
         }
         connection.state = .closed
         abandoned += connection.outstanding

@@ -16,6 +16,8 @@ package import Platform
 /// Confined to the thread that calls `run()`. The raw buffers live as long as the object.
 package final class LoadRunner {
     let plan: LoadPlan
+    /// What the names of devices and clients begin with.
+    let namePrefix: String
     let clock: SystemClock
     let epoll: Int32
     let events = UnsafeMutablePointer<epoll_event>.allocate(capacity: LoadLimits.eventsMax)
@@ -62,6 +64,9 @@ package final class LoadRunner {
                     + "raise the limit with: ulimit -n \(filesNeeded)")
         }
         self.plan = plan
+        let runID = UInt32(truncatingIfNeeded: clock.wallTicks() / 10_000) ^ UInt32(getpid()) << 16
+        namePrefix = plan.namePrefix ?? PublishTemplate.namePrefix(runID: runID)
+        result.namePrefix = namePrefix
         self.clock = clock
         epoll = epoll_create1(Int32(EPOLL_CLOEXEC))
         gap = plan.rate.map { 1e9 / $0 } ?? 0
@@ -70,11 +75,11 @@ package final class LoadRunner {
         composeBytes = LoadLimits.writeBytes + packetBytes + 4 * (plan.window + 1) + LoadLimits.readBytes
         scratch = .allocate(byteCount: composeBytes, alignment: 16)
         guard epoll >= 0 else { throw .environment("epoll is refused: \(SystemError(code: errno))") }
-        let runID = UInt32(truncatingIfNeeded: clock.wallTicks() / 10_000) ^ UInt32(getpid()) << 16
         for number in 0..<plan.connections {
             let template = PublishTemplate(
-                runID: runID, connection: number, qos: plan.qos, version: plan.version,
-                payloadBytes: plan.payloadBytes)
+                runID: runID, connection: number,
+                name: PublishTemplate.name(of: number, prefix: namePrefix), qos: plan.qos,
+                version: plan.version, payloadBytes: plan.payloadBytes)
             connections.append(LoadConnection(number: number, template: template, window: plan.window))
         }
         due.reserveCapacity(plan.connections)

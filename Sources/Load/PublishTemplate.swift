@@ -24,8 +24,11 @@ struct PublishTemplate: Sendable {
     /// - Parameters:
     ///   - runID: sets the ids of this run apart from those of others.
     ///   - connection: 0…0xFFFFF.
+    ///   - name: the device's, see `name(of:prefix:)`.
     ///   - payloadBytes: at least `payloadBytesMin`.
-    init(runID: UInt32, connection: Int, qos: QoS, version: ProtocolVersion, payloadBytes: Int) {
+    init(
+        runID: UInt32, connection: Int, name: String, qos: QoS, version: ProtocolVersion, payloadBytes: Int
+    ) {
         precondition(payloadBytes >= Self.payloadBytesMin, "the payload has no room for its id")
         precondition((0...0xF_FFFF).contains(connection), "the connection's number has five hex digits")
         var payload = [UInt8](#"{"id":""#.utf8)
@@ -42,7 +45,7 @@ struct PublishTemplate: Sendable {
         payload += [UInt8](repeating: UInt8(ascii: "x"), count: payloadBytes - payload.count - 2)
         payload += [UInt8](#""}"#.utf8)
 
-        var publish = Publish(topic: Self.topic(of: connection), payload: payload)
+        var publish = Publish(topic: "devices/\(name)/telemetry", payload: payload)
         publish.qos = qos
         if qos != .atMostOnce { publish.packetIdentifier = 1 }
         var packet: [UInt8] = []
@@ -56,12 +59,15 @@ struct PublishTemplate: Sendable {
         bytes = packet
     }
 
-    static func topic(of connection: Int) -> String { "devices/\(name(of: connection))/telemetry" }
-
-    /// The device, and the client identifier: `load-00042`.
-    static func name(of connection: Int) -> String {
+    /// The device, and the client identifier: `PREFIX-00042`.
+    static func name(of connection: Int, prefix: String) -> String {
         let number = String(connection)
-        return "load-" + String(repeating: "0", count: max(0, 5 - number.count)) + number
+        return prefix + "-" + String(repeating: "0", count: max(0, 5 - number.count)) + number
+    }
+
+    /// A prefix that no other run has: `load-` and eight hex digits.
+    static func namePrefix(runID: UInt32) -> String {
+        "load-" + String(decoding: hexadecimal(UInt64(runID), digits: 8), as: UTF8.self)
     }
 
     /// Writes one message's own bytes over a copy of the template.

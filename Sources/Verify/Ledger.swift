@@ -43,7 +43,8 @@ struct Ledger {
     init(rules: Verifier.TimeRules, removed: Verifier.Removed) {
         self.rules = rules
         self.removed = removed
-        report.removedByRetention = Int(removed.records.values.reduce(removed.quarantined, +))
+        report.removedByRetention = Int(removed.records.values.reduce(0, +))
+        report.quarantineRemoved = Int(removed.quarantined)
     }
 
     // MARK: Key

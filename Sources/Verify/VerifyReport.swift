@@ -27,9 +27,11 @@ package struct VerifyReport: Sendable, Equatable {
     package var storedBesideKey = 0
     /// Readings set aside in quarantine, of the key or not.
     package var quarantined = 0
-    /// Records and quarantined messages that retention removed: the first of each device. Whether they were
-    /// counted once is not proved any more.
+    /// Records that retention removed: the first of each device. Whether they were counted once is not proved any
+    /// more.
     package var removedByRetention = 0
+    /// Quarantined messages that retention removed, replayed or not.
+    package var quarantineRemoved = 0
     /// Stored readings that are not in their window, because they came too late or too early.
     package var late = 0
     /// Windows compared with their rows, and the moment up to which each window must have one.
@@ -113,6 +115,7 @@ extension VerifyReport {
         if removedByRetention > 0 {
             line("removed by retention", removedByRetention, "the first ones of their devices")
         }
+        if quarantineRemoved > 0 { line("removed from quarantine", quarantineRemoved, "by retention") }
         if late > 0 { line("late readings", late, "kept beside the windows, on purpose") }
         let (records, windows) = (findings.prefix(7), findings.dropFirst(7))
         // The three that matter are always there; the others only speak up when they have something to say.
@@ -141,7 +144,7 @@ extension VerifyReport {
             integer("expectedNever", keyNever), integer("expectedQuarantine", keyQuarantine),
             integer("storedOnce", storedOnce), integer("storedBesideKey", storedBesideKey),
             integer("quarantined", quarantined), integer("removedByRetention", removedByRetention),
-            integer("late", late),
+            integer("quarantineRemoved", quarantineRemoved), integer("late", late),
         ]
         columns += findings.map { integer($0.name, $0.finding.count) }
         columns += [

@@ -20,8 +20,15 @@ struct LoadCommand: ParsableCommand {
     @Option(help: "The broker: mqtt://[user:pass@]host[:port].")
     var hub = BrokerArgument.local
 
-    @Option(help: "Connections, each a device of its own: load-00000, load-00001, …")
+    @Option(help: "Connections, each a device of its own: PREFIX-00000, PREFIX-00001, …")
     var devices = 100
+
+    @Option(
+        help: """
+            What the devices' names begin with, up to 56 bytes. (default: load- and eight hex digits that no other \
+            run has; the result names it as "prefix")
+            """)
+    var prefix: String?
 
     @Option(help: "Messages a second over all devices. (default: as fast as acknowledgements come back)")
     var rate: Double?
@@ -79,6 +86,7 @@ struct LoadCommand: ParsableCommand {
         plan.password = hub.url.password
         plan.version = isVersion5 ? .v5 : .v311
         plan.connections = devices
+        plan.namePrefix = prefix
         plan.rate = rate
         if let duration {
             plan.sendNanoseconds = duration.nanoseconds

@@ -82,6 +82,8 @@ enum RunSummary {
         return "received \(status.received) = stored \(status.stored) + duplicate \(status.duplicate)"
             + " + rejected \(rejected) + quarantined \(status.quarantined.reduce(0) { $0 + $1.count })"
             + (setAside.isEmpty ? "" : " (\(setAside))")
+            + (status.quarantineRemoved == 0
+                ? "" : " + removed from quarantine by retention \(status.quarantineRemoved)")
             + "\nwindows closed \(status.windowsClosed), late readings \(status.late)"
             + ", windows still open \(status.openWindows)"
     }

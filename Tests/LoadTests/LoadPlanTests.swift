@@ -9,7 +9,7 @@ struct LoadPlanTests {
     @Test("the defaults can be run")
     func defaults() { #expect(LoadPlan().problem == nil) }
 
-    @Test("a plan outside its limits is refused with what to write", arguments: 0..<9)
+    @Test("a plan outside its limits is refused with what to write", arguments: 0..<13)
     func refused(which: Int) {
         var plan = LoadPlan()
         switch which {
@@ -21,10 +21,31 @@ struct LoadPlanTests {
         case 5: plan.rate = .nan
         case 6: plan.messagesMax = 0
         case 7: plan.sendNanoseconds = .max
+        case 8: plan.namePrefix = ""
+        case 9: plan.namePrefix = String(repeating: "x", count: LoadLimits.namePrefixBytesMax + 1)
+        case 10: plan.namePrefix = "a/b"
+        case 11: plan.namePrefix = "a\u{7}"
         default: plan.window = 0
         }
         #expect(plan.problem != nil)
         #expect(throws: LoadError.self) { _ = try LoadRunner(plan) }
+    }
+
+    @Test(
+        "names begin with the prefix that is given, else with one of the run's own, and the result says which"
+    )
+    func prefix() throws {
+        var plan = LoadPlan()
+        plan.connections = 1
+        plan.namePrefix = "line-7"
+        let named = try LoadRunner(plan)
+        #expect(named.result.namePrefix == "line-7")
+        #expect(named.result.json(plan).contains(#""prefix":"line-7""#))
+        plan.namePrefix = nil
+        let own = try LoadRunner(plan).result.namePrefix
+        #expect(own.hasPrefix("load-") && own.utf8.count == 13)
+        #expect(PublishTemplate.namePrefix(runID: 0xAB) == "load-000000ab")
+        #expect(PublishTemplate.name(of: 42, prefix: own) == own + "-00042")
     }
 
     @Test("the JSON line parses, with nulls for what was not measured and an escaped error")

@@ -49,7 +49,7 @@ struct PublishTemplateTests {
         "every message of a composed write decodes, with its own identifier, id and time", arguments: shapes)
     func composedMessagesDecode(shape: Shape) throws {
         let template = PublishTemplate(
-            runID: 0xDEAD_BEEF, connection: 42, qos: shape.qos, version: shape.version,
+            runID: 0xDEAD_BEEF, connection: 42, name: "load-00042", qos: shape.qos, version: shape.version,
             payloadBytes: shape.payloadBytes)
         let connection = LoadConnection(number: 42, template: template, window: 7)
         let target = UnsafeMutableRawBufferPointer.allocate(
@@ -91,7 +91,7 @@ struct PublishTemplateTests {
         "an acknowledgement ends its message once, in the right state, and frees the oldest identifier last")
     func window() throws {
         let template = PublishTemplate(
-            runID: 1, connection: 0, qos: .exactlyOnce, version: .v5, payloadBytes: 100)
+            runID: 1, connection: 0, name: "a-00000", qos: .exactlyOnce, version: .v5, payloadBytes: 100)
         let connection = LoadConnection(number: 0, template: template, window: 3)
         let target = UnsafeMutableRawPointer.allocate(byteCount: 3 * template.bytes.count, alignment: 16)
         defer { target.deallocate() }

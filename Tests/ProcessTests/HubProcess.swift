@@ -40,6 +40,8 @@ final class HubProcess {
 
     deinit { process?.kill() }
 
+    /// 0 when it does not run.
+    var processIdentifier: pid_t { process?.identifier ?? 0 }
     var isRunning: Bool { process.map { $0.exitStatus == nil } ?? false }
     var transcript: String { errors + (process?.transcript ?? "") }
     var url: String { "http://127.0.0.1:\(httpPort)" }

@@ -1,4 +1,5 @@
 import Foundation
+import Glibc
 import Testing
 
 @Suite("Retention on the real hub", .ownThread, .timeLimit(.minutes(5)))
@@ -50,6 +51,33 @@ struct RetentionProcessTests {
         let check = try run(Programs.headend, ["queue", "verify", "--data", hub.data], seconds: 120)
         #expect(check.status == 0, "\(check.transcript)")
         try refusals(hub)
+    }
+
+    @Test("what retention cannot do stands in /readyz, the status and the metrics until it can")
+    func failing() throws {
+        guard let disk = try FaultyDisk(path: ".state") else { return }
+        let hub = try HubProcess(
+            configuration: "queue: { segment_bytes: 18874368 }\nretention: { bytes: 40MB }\n",
+            launcher: disk.launcher)
+        disk.failWrites(EIO)
+        try load(hub, 300_000)
+        let told = poll(seconds: 30) { () -> String? in
+            let text = hub.text("/readyz")
+            return text.contains("log segments (sidecars, states, retention)") ? text : nil
+        }
+        #expect(told != nil, "\(hub.text("/readyz")) \(hub.transcript)")
+        #expect(try hub.readiness().isReady, "the hub itself works")
+        let warnings = try #require(try hub.status()["warnings"] as? [String])
+        #expect(warnings.count == 1)
+        #expect(warnings.first?.contains(".state") == true)
+        #expect(hub.text("/metrics").contains("headend_queue_upkeep_failures 1\n"))
+        disk.failWrites(0)
+        let isOver = try poll(seconds: 30) { () -> Bool? in
+            (try hub.status()["warnings"] as? [String])?.isEmpty == true ? true : nil
+        }
+        #expect(isOver == true, "\(hub.text("/readyz"))")
+        #expect(try poll(seconds: 30) { try removed(hub) > 0 ? true : nil } == true)
+        #expect(hub.text("/metrics").contains("headend_queue_removed_total \(try removed(hub))\n"))
     }
 
     /// Without what speaks of the removed records the log is not opened, and the file is named.

@@ -28,12 +28,14 @@ struct RetentionProofTests {
         let (scene, removed) = shortened(28)
         let report = try scene.verify(removed: removed)
         #expect(report.passed, "\(report.text)")
-        #expect(report.removedByRetention == Int(removed.records["d1"] ?? 0) * 2 + 2)
-        #expect(report.storedOnce == 116 - report.removedByRetention + 2)
+        #expect(report.removedByRetention == Int(removed.records["d1"] ?? 0) * 2)
+        #expect(report.quarantineRemoved == 2)
+        #expect(report.storedOnce == 116 - report.removedByRetention)
         // Three of the five minutes of two fields of two devices began before reading 28.
         #expect(report.windowsUnchecked == 12)
         #expect(report.windowsChecked == 8)
         #expect(report.text.contains("removed by retention"))
+        #expect(report.text.contains("removed from quarantine                2   by retention"))
         #expect(report.text.contains("windows not checked"))
         #expect(String(decoding: report.json, as: UTF8.self).contains(#""windowsUnchecked":12"#))
     }
