@@ -5,7 +5,7 @@ package import Transport
 /// The loop on plain TCP: an `EventThread` gives it turns and connections.
 extension BrokerLoop: EventThreadHandler {
     package func accepted(_ socket: StreamSocket, now: UInt64) -> (any SocketHandler)? {
-        guard let connection = addConnection(now: now) else { return nil }
+        guard let connection = addConnection(now: now, from: ConnectionOrigin(socket)) else { return nil }
         connection.transport = socket
         return connection
     }
@@ -13,6 +13,12 @@ extension BrokerLoop: EventThreadHandler {
     package func acceptPaused() { counters.acceptPauses.wrappingIncrement(ordering: .relaxed) }
 
     package func tick(now: UInt64) { advance() }
+}
+
+extension ConnectionOrigin {
+    init(_ socket: StreamSocket) {
+        self.init(listener: socket.listener, isLoopback: socket.isPeerLoopback)
+    }
 }
 
 extension EventThread: LoopExecutor {

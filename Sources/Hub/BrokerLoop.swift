@@ -61,6 +61,8 @@ package final class BrokerLoop: @unchecked Sendable {
     /// the smallest window that a member has had.
     var queueAcknowledgements: [(member: String, ticket: QueueTicket)] = []
     var lastQueueAcknowledgement: UInt64 = 0
+    /// Bridges to the threads whose sockets are connections here; set before the first connection.
+    var hops: [HopBrokerEnd] = []
     var smallestQueueWindow = Int.max
 
     /// - Parameters:
@@ -300,6 +302,7 @@ package final class BrokerLoop: @unchecked Sendable {
         flushAll()
         submit()
         submitQueueAcknowledgements()
+        for hop in hops { hop.endTurn() }
         // What a drained connection got goes out in a turn of its own: others have theirs between.
         if !dirty.isEmpty { executor.execute { self.endTurn() } }
     }

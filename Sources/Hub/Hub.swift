@@ -14,8 +14,10 @@ package final class Hub: Sendable {
     private let httpTask: Task<Void, any Error>
     private let startedNanoseconds: UInt64
     private let clock: any HubClock
-    package let mqttAddress: HostPort
+    /// In the order of the configuration.
+    package let listeners: [OpenListener]
     package let httpAddress: HostPort
+    private let log: @Sendable (String) -> Void
 
     /// Recovers the data directory, opens the listeners, and returns when both take connections.
     ///
@@ -45,8 +47,7 @@ package final class Hub: Sendable {
             let (group, task, address) = try await serve(service, on: configuration.http)
             return Hub(
                 pipeline: pipeline, directory: directory, http: group, httpTask: task, started: started,
-                clock: clock,
-                mqttAddress: pipeline.mqttAddress, httpAddress: address)
+                clock: clock, httpAddress: address, log: log)
         } catch {
             await pipeline.stop()
             directory.close()
@@ -56,8 +57,8 @@ package final class Hub: Sendable {
 
     private init(
         pipeline: Pipeline, directory: DataDirectory, http: ServiceGroup,
-        httpTask: Task<Void, any Error>, started: UInt64, clock: any HubClock, mqttAddress: HostPort,
-        httpAddress: HostPort
+        httpTask: Task<Void, any Error>, started: UInt64, clock: any HubClock, httpAddress: HostPort,
+        log: @escaping @Sendable (String) -> Void
     ) {
         self.pipeline = pipeline
         self.directory = directory
@@ -65,9 +66,17 @@ package final class Hub: Sendable {
         self.httpTask = httpTask
         startedNanoseconds = started
         self.clock = clock
-        self.mqttAddress = mqttAddress
+        listeners = pipeline.open
         self.httpAddress = httpAddress
+        self.log = log
     }
+
+    /// Where MQTT is spoken over plain TCP; nil when there is no such listener.
+    package var mqttAddress: HostPort? { listeners.first { $0.kind == .mqtt }?.address }
+
+    /// Reads again what may change while the hub runs: the certificates of its listeners. A file that is of no use
+    /// changes nothing; the log says which.
+    package func reload() { for line in pipeline.reload() { log(line) } }
 
     package var status: HubStatus {
         HubStatus(

@@ -5,7 +5,11 @@ package import MosquittoClient
 package struct HubConfiguration: Sendable {
     /// Where queues, checkpoints and results live.
     package var dataDirectory = "headend-data"
-    package var mqtt = HostPort(host: "127.0.0.1", port: 1883)
+    /// A listener for MQTT over plain TCP, besides `listeners`; where neither is set, 127.0.0.1:1883.
+    package var mqtt: HostPort?
+    package var listeners: [ListenerSettings] = []
+    /// Threads that own sockets. With 1 the broker's thread reads and writes the plain ones itself.
+    package var loops = 1
     package var http = HostPort(host: "127.0.0.1", port: 8080)
     /// Result rows go there too, when it is set.
     package var downstream: MosquittoURL?
@@ -27,6 +31,13 @@ package struct HubConfiguration: Sendable {
     package var retention = RetentionPolicy()
 
     package init() {}
+
+    /// The doors that are opened, in the order of `ConnectionOrigin.listener`.
+    package var allListeners: [ListenerSettings] {
+        if let mqtt { return [ListenerSettings(.mqtt, mqtt, place: "mqtt")] + listeners }
+        if !listeners.isEmpty { return listeners }
+        return [ListenerSettings(.mqtt, HostPort(host: "127.0.0.1", port: 1883), place: "mqtt")]
+    }
 
     /// The rules, compiled.
     package var ingestTable: IngestTable {

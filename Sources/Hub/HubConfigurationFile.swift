@@ -8,6 +8,8 @@ import Yams
 /// ```yaml
 /// data: /var/lib/headend
 /// mqtt: 0.0.0.0:1883
+/// listeners: [{ type: ws, address: "127.0.0.1:8083" }]   # see `ListenerReader`
+/// loops: 1
 /// http: 127.0.0.1:8080
 /// downstream: mqtt://broker.example:1883/site-7
 /// queue: { segment_bytes: 67108864, compression: on, plain_bytes: 268435456 }
@@ -24,7 +26,8 @@ package enum HubConfigurationFile {
     }
 
     private static let keys = [
-        "data", "mqtt", "http", "downstream", "queue", "retention", "ingest", "registration", "upstream",
+        "data", "mqtt", "listeners", "loops", "http", "downstream", "queue", "retention", "ingest",
+        "registration", "upstream",
     ]
     private static let queueKeys = ["segment_bytes", "compression", "plain_bytes"]
 
@@ -64,6 +67,13 @@ package enum HubConfigurationFile {
                 switch name {
                 case "data": if let text = string(value, name) { configuration.dataDirectory = text }
                 case "mqtt": if let address = address(value, name) { configuration.mqtt = address }
+                case "listeners": readListeners(value)
+                case "loops":
+                    if let loops = value.scalar.flatMap({ Int($0.string) }), HubLimits.loops.contains(loops) {
+                        configuration.loops = loops
+                    } else {
+                        problem(value, "loops: is a number from 1 to \(HubLimits.loops.upperBound)")
+                    }
                 case "http": if let address = address(value, name) { configuration.http = address }
                 case "downstream": readDownstream(value)
                 case "queue": readQueue(value)
@@ -83,6 +93,12 @@ package enum HubConfigurationFile {
             } catch {
                 problem(value, "downstream: \(error)")
             }
+        }
+
+        private mutating func readListeners(_ node: Node) {
+            var reader = ListenerReader(path: path)
+            configuration.listeners = reader.read(node)
+            problems += reader.problems
         }
 
         private mutating func readIngest(_ node: Node) {

@@ -8,6 +8,11 @@ package final class HubCounters: Sendable {
     let connectionsRefused = ManagedAtomic<Int>(0)
     /// Times the system had no descriptor or memory for another connection.
     let acceptPauses = ManagedAtomic<Int>(0)
+    /// Connections over TLS or WebSocket that were not ready in time, that made room for others, and that broke the
+    /// rules on the way.
+    let handshakeTimeouts = ManagedAtomic<Int>(0)
+    let handshakesCut = ManagedAtomic<Int>(0)
+    let handshakesFailed = ManagedAtomic<Int>(0)
     let keepAliveTimeouts = ManagedAtomic<Int>(0)
     let droppedSlowConsumer = ManagedAtomic<Int>(0)
     /// QoS 2 messages whose packet identifiers the log does not keep: the limit of clients is reached.

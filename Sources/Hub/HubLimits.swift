@@ -27,5 +27,8 @@ package struct HubLimits: Sendable {
     /// Bytes waiting for a peer that does not read before it is not read either.
     package var outputBytesMax = 1 << 20
 
+    /// Threads that own sockets.
+    package static let loops = 1...64
+
     package init() {}
 }

@@ -6,7 +6,7 @@ import Transport
 /// The path of the data, one line a stage; read the source from here.
 ///
 /// ```
-/// device ─MQTT─► MQTTListener ─► Connection ─► BrokerLoop ─► StorageThread ─► QueryService ─► sinks
+/// device ─MQTT─► Listeners ─► Connection ─► BrokerLoop ─► StorageThread ─► QueryService ─► sinks
 ///                 bytes            frames        staging       append, sync,    log → rows     files, topics,
 ///                                                              answers          → outbox       downstream
 /// ```
@@ -21,9 +21,9 @@ final class Pipeline: Sendable {
     private let thread: EventThread
     private let segments: SegmentThread
     private let compression: CompressionThread
-    private let listener: MQTTListener
-
-    var mqttAddress: HostPort { listener.address }
+    private let listeners: Listeners
+    /// In the order of the configuration.
+    let open: [OpenListener]
 
     /// What the threads behind the ingest path cannot do at the moment; each is tried again.
     var upkeepFailures: [String] {
@@ -58,6 +58,8 @@ final class Pipeline: Sendable {
         loop = BrokerLoop(
             executor: thread, queue: queue, storage: storage, clock: clock, limits: limits,
             counters: counters, seed: .random(in: .min ... .max), ingest: configuration.ingestTable)
+        // Sockets live on that thread, or on others that have a bridge to it.
+        listeners = try Listeners(configuration, on: thread, of: loop, clock: clock, files: files)
         // The query reads what is durable, from where its checkpoint stands, and hands rows to the sinks.
         minute = try QueryService(
             queue: queue, storage: storage, loop: loop, data: data, downstream: configuration.downstream,
@@ -86,8 +88,9 @@ final class Pipeline: Sendable {
             }, log: log)
         thread.start("headend-mqtt", handler: loop)
         do {
-            listener = try MQTTListener.open(configuration.mqtt, on: thread)
+            open = try await listeners.open()
         } catch {
+            await listeners.stop()
             thread.stop()
             storage.stop()
             minute.stop()
@@ -99,15 +102,28 @@ final class Pipeline: Sendable {
         bridges.start()
     }
 
+    /// Reads certificates again.
+    ///
+    /// - Returns: a line for the log for each listener whose files are of no use, or one that says that all is well.
+    func reload() -> [String] {
+        guard listeners.hasCertificates else { return [] }
+        let problems = listeners.reload()
+        if problems.isEmpty { return ["certificates: read again, new connections use them"] }
+        return problems.map { "certificates: the old ones stay: \($0)" }
+    }
+
     /// Stops in the order of the data: no more connections, everything staged made durable and answered,
     /// everything durable queried and checkpointed, every sink given its rows.
     func stop() async {
-        listener.close()
+        await listeners.close()
         bridges.stop()
         await loop.executor.run { [loop] in loop.stop() }
         storage.stop()
         // What the storage thread answered last is in the loop's queue before this.
         await loop.executor.run { [loop] in loop.disconnectAll() }
+        // Whoever gets a last word gets it in the turn that ends before this.
+        await loop.executor.run {}
+        await listeners.stop()
         minute.stop()
         groups.stop()
         thread.stop()

@@ -47,7 +47,9 @@ package final class EventThread: @unchecked Sendable {
     let epoll: Int32
     private let wakeUp: Int32
     private var handler: (any EventThreadHandler)?
-    private var listener: StreamListener?
+    /// By their numbers; the threads that take turns with what each accepts.
+    private var listeners: [(listener: StreamListener, threads: [EventThread])?] = []
+    private var nextTaker = 0
     /// Sockets by the number that epoll returns, and how often each place was used: an event for a socket that
     /// was closed earlier in the turn must not reach its successor.
     private var sockets: [StreamSocket?] = []
@@ -82,7 +84,9 @@ package final class EventThread: @unchecked Sendable {
     }
 
     private static let wakeUpMark = UInt64.max
+    /// The mark of the listener with number 0; the others' are below.
     private static let listenerMark = UInt64.max - 1
+    private static let listenersMax = 1_024
 
     /// Starts the thread. Once.
     ///
@@ -104,16 +108,22 @@ package final class EventThread: @unchecked Sendable {
     /// Runs `body` in this turn or the next one. From any thread.
     package func execute(_ body: @escaping @Sendable () -> Void) { wake { $0.bodies.append(body) } }
 
-    /// Takes connections from a listener from now on; at most one a thread. The thread closes it at its end.
-    package func accept(from listener: StreamListener) {
+    /// Takes connections from a listener from now on. The thread closes it at its end.
+    ///
+    /// - Parameters:
+    ///   - number: tells it from others (`StreamSocket.listener`); each at most once.
+    ///   - threads: own the sockets in turns; this one when there are none. They must end after this one.
+    package func accept(from listener: StreamListener, number: UInt16 = 0, for threads: [EventThread] = []) {
+        precondition(number < Self.listenersMax, "a thread has at most \(Self.listenersMax) listeners")
         execute {
-            self.listener = listener
-            self.watch(listener.descriptor, EPOLL_CTL_ADD, EPOLLIN.rawValue, mark: Self.listenerMark)
+            while self.listeners.count <= Int(number) { self.listeners.append(nil) }
+            self.listeners[Int(number)] = (listener, threads)
+            self.watch(listener, EPOLL_CTL_ADD, EPOLLIN.rawValue, number: Int(number))
         }
     }
 
-    /// Takes no more connections. The address is free when `stop` returns.
-    package func stopAccepting() { execute { self.closeListener() } }
+    /// Takes no more connections. The addresses are free when `stop` returns.
+    package func stopAccepting() { execute { self.closeListeners() } }
 
     private func wake(_ change: (inout Mailbox) -> Void) {
         let wasAsleep = mailbox.withLock { mailbox in
@@ -134,7 +144,7 @@ package final class EventThread: @unchecked Sendable {
         now = clock.monotonicNanoseconds()
         while !isStopping { turn() }
         let deadline = now + 500_000_000
-        closeListener()
+        closeListeners()
         for case .some(let socket) in sockets where !socket.isDraining { socket.close() }
         while sockets.count > freePlaces.count, now < deadline { turn() }
         for case .some(let socket) in sockets { drop(socket) }
@@ -171,7 +181,8 @@ package final class EventThread: @unchecked Sendable {
         case Self.wakeUpMark:
             var count: UInt64 = 0
             _ = read(wakeUp, &count, 8)
-        case Self.listenerMark: acceptAll()
+        case let mark where mark > Self.listenerMark - UInt64(Self.listenersMax):
+            acceptAll(Int(Self.listenerMark - mark))
         case let mark:
             let place = Int(mark & 0xFFFF_FFFF)
             guard generations[place] == UInt32(mark >> 32), let socket = sockets[place] else { return }
@@ -181,9 +192,11 @@ package final class EventThread: @unchecked Sendable {
 
     private func tick() {
         nextTick = now + Self.tickNanoseconds
-        if isAcceptPaused, let listener {
+        if isAcceptPaused {
             isAcceptPaused = false
-            watch(listener.descriptor, EPOLL_CTL_MOD, EPOLLIN.rawValue, mark: Self.listenerMark)
+            for case (let number, let entry?) in listeners.enumerated() {
+                watch(entry.listener, EPOLL_CTL_MOD, EPOLLIN.rawValue, number: number)
+            }
         }
         while let oldest = draining.first, oldest.drainDeadline <= now { drop(oldest) }
         handler?.tick(now: now)
@@ -194,22 +207,29 @@ package final class EventThread: @unchecked Sendable {
     /// Connections that came at the same moment are taken a few at a time: those that are there are not to wait.
     private static let acceptsMax = 64
 
-    private func acceptAll() {
-        guard let listener, let handler else { return }
+    private func acceptAll(_ number: Int) {
+        guard let (listener, threads) = listeners[number], let handler else { return }
         for _ in 0..<Self.acceptsMax {
             switch listener.accept() {
-            case .connection(let descriptor): add(descriptor, handler)
+            case .connection(let descriptor):
+                if threads.isEmpty {
+                    add(descriptor, UInt16(number))
+                } else {
+                    nextTaker = (nextTaker + 1) % threads.count
+                    let taker = threads[nextTaker]
+                    taker.execute { taker.add(descriptor, UInt16(number)) }
+                }
             case .nothing: return
             case .exhausted:
                 isAcceptPaused = true
-                watch(listener.descriptor, EPOLL_CTL_MOD, 0, mark: Self.listenerMark)
+                watch(listener, EPOLL_CTL_MOD, 0, number: number)
                 handler.acceptPaused()
                 return
             }
         }
     }
 
-    private func add(_ descriptor: Int32, _ handler: any EventThreadHandler) {
+    private func add(_ descriptor: Int32, _ listener: UInt16) {
         let place: Int
         if let free = freePlaces.popLast() {
             place = free
@@ -220,9 +240,9 @@ package final class EventThread: @unchecked Sendable {
         }
         generations[place] &+= 1
         let mark = UInt64(generations[place]) << 32 | UInt64(place)
-        let socket = StreamSocket(descriptor: descriptor, mark: mark, thread: self)
+        let socket = StreamSocket(descriptor: descriptor, listener: listener, mark: mark, thread: self)
         sockets[place] = socket
-        guard watch(descriptor, EPOLL_CTL_ADD, EPOLLIN.rawValue, mark: mark),
+        guard let handler, watch(descriptor, EPOLL_CTL_ADD, EPOLLIN.rawValue, mark: mark),
             let taker = handler.accepted(socket, now: now)
         else { return drop(socket) }
         socket.handler = taker
@@ -256,9 +276,13 @@ package final class EventThread: @unchecked Sendable {
         socket.release()
     }
 
-    private func closeListener() {
-        listener?.close()
-        listener = nil
+    private func closeListeners() {
+        for case .some(let entry) in listeners { entry.listener.close() }
+        listeners = []
+    }
+
+    private func watch(_ listener: StreamListener, _ operation: Int32, _ interest: UInt32, number: Int) {
+        watch(listener.descriptor, operation, interest, mark: Self.listenerMark - UInt64(number))
     }
 
     @discardableResult

@@ -22,6 +22,8 @@ package protocol SocketHandler: AnyObject {
 /// is checked against its end.
 package final class StreamSocket {
     private let descriptor: Int32
+    /// The number of the listener that it came from.
+    package let listener: UInt16
     /// What epoll returns for it.
     let mark: UInt64
     /// Unsafe on purpose: the thread owns its sockets and drops them before it goes.
@@ -39,13 +41,30 @@ package final class StreamSocket {
     var nextDraining: StreamSocket?
     unowned(unsafe) var previousDraining: StreamSocket?
 
-    init(descriptor: Int32, mark: UInt64, thread: EventThread) {
+    init(descriptor: Int32, listener: UInt16, mark: UInt64, thread: EventThread) {
         self.descriptor = descriptor
+        self.listener = listener
         self.mark = mark
         self.thread = thread
     }
 
     // MARK: For the handler
+
+    /// Whether the peer is on this machine; false when the system does not say.
+    package var isPeerLoopback: Bool {
+        var storage = sockaddr_storage()
+        var size = socklen_t(MemoryLayout<sockaddr_storage>.size)
+        let result = withUnsafeMutablePointer(to: &storage) { pointer in
+            pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) { getpeername(descriptor, $0, &size) }
+        }
+        guard result == 0 else { return false }
+        return withUnsafeBytes(of: &storage) { bytes in
+            // The IPv4 address stands at byte 4, the IPv6 one at byte 8.
+            if bytes.load(as: sa_family_t.self) == sa_family_t(AF_INET) { return bytes[4] == 127 }
+            let isMapped = bytes[8..<18].allSatisfy { $0 == 0 } && bytes[18] == 0xFF && bytes[19] == 0xFF
+            return isMapped ? bytes[20] == 127 : bytes[8..<23].allSatisfy { $0 == 0 } && bytes[23] == 1
+        }
+    }
 
     /// Gives bytes to the kernel.
     ///

@@ -45,6 +45,8 @@ struct HubOptions: ParsableArguments {
     @Option(name: .long, help: "MQTT listener, HOST:PORT; port 0 is any free port. (default: 127.0.0.1:1883)")
     var mqtt: HostPort?
 
+    @OptionGroup(title: "Listeners") var doors: ListenerOptions
+
     @Option(name: .long, help: "HTTP listener, HOST:PORT. (default: 127.0.0.1:8080)")
     var http: HostPort?
 
@@ -62,6 +64,7 @@ struct HubOptions: ParsableArguments {
         var configuration = try Self.read(config)
         if let data { configuration.dataDirectory = data }
         if let mqtt { configuration.mqtt = mqtt }
+        try doors.apply(to: &configuration)
         if let http { configuration.http = http }
         if let downstream { configuration.downstream = downstream.url }
         return configuration

@@ -62,10 +62,11 @@ struct RunCommand: AsyncParsableCommand {
     private func makeRunner(
         _ plan: FleetPlan, _ hub: Hub, _ configuration: HubConfiguration
     ) throws -> FleetRunner {
-        let host =
-            hub.mqttAddress.host == "0.0.0.0" || hub.mqttAddress.host == "::"
-            ? "127.0.0.1" : hub.mqttAddress.host
-        let url = try MosquittoURL("mqtt://" + HostPort(host: host, port: hub.mqttAddress.port).description)
+        guard var address = hub.mqttAddress else {
+            throw HubError("the fleet of run speaks plain MQTT: add a listener of type mqtt, or use serve")
+        }
+        if address.host == "0.0.0.0" || address.host == "::" { address.host = "127.0.0.1" }
+        let url = try MosquittoURL("mqtt://" + address.description)
         var options = try fleetOptions.runnerOptions(hub: url)
         if options.answerKeyPath == nil, plan.answerKeyPath == nil {
             options.answerKeyPath = configuration.dataDirectory + "/answer-key.jsonl"

@@ -10,15 +10,19 @@ struct ServeCommand: AsyncParsableCommand {
         discussion: """
             Example: headend serve --data /var/lib/headend --mqtt 0.0.0.0:1883
 
-            Prints one line a listener (`listening mqtt 127.0.0.1:1883`), then `ready`.
+            Prints one line a listener (`listening mqtt 127.0.0.1:1883`), then `ready`. SIGHUP reads certificates
+            again.
             """)
 
     @OptionGroup var options: HubOptions
 
     func run() async throws {
-        let signals = await UnixSignalsSequence(trapping: .sigint, .sigterm)
+        let signals = await UnixSignalsSequence(trapping: .sigint, .sigterm, .sighup)
         let hub = try await HubStarter.start(options)
-        for await _ in signals { break }
+        for await signal in signals {
+            guard signal == .sighup else { break }
+            hub.reload()
+        }
         Console.line("stopping")
         await hub.stop()
         Console.line("stopped")
@@ -37,7 +41,9 @@ enum HubStarter {
         } catch {
             throw Failure.environment(error)
         }
-        Console.line("listening mqtt \(hub.mqttAddress)")
+        for listener in hub.listeners {
+            Console.line("listening \(listener.kind.rawValue) \(listener.address)")
+        }
         Console.line("listening http \(hub.httpAddress)")
         Console.line("ready")
         return hub
