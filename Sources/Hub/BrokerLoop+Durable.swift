@@ -123,20 +123,22 @@ extension BrokerLoop {
             expiresAt = properties.messageExpiryInterval.map { now + UInt64($0) * 1_000_000_000 }
             box = PropertyBox(properties)
         }
+        let publisher = publisher(of: entry)
         let message = Message(
             topic: view.topic, payload: view.payload,
             qos: QoS(rawValue: flags & FrameFlags.qosMask) ?? .atMostOnce,
             retain: flags & FrameFlags.retain != 0,
-            properties: box, publisher: publisher(of: entry), expiresAt: expiresAt)
+            properties: box, publisher: publisher?.session?.clientIdentifier, expiresAt: expiresAt)
         broker.publish(message, to: match, now: now, actions: &actions)
         perform()
+        if broker.takeIsCrowded(), let publisher { holdForSubscribers(publisher) }
     }
 
-    private func publisher(of entry: IngestBatch.Entry) -> String? {
+    private func publisher(of entry: IngestBatch.Entry) -> Connection? {
         guard slots.indices.contains(Int(entry.connectionSlot)),
             let connection = slots[Int(entry.connectionSlot)],
             connection.generation == entry.connectionGeneration
         else { return nil }
-        return connection.session?.clientIdentifier
+        return connection
     }
 }

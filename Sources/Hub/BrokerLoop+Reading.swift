@@ -1,16 +1,18 @@
 import Atomics
+import MQTTBroker
 import MQTTWire
 import Platform
 
 /// Back-pressure: which connections are read, and how much of unfinished packets is kept.
 ///
-/// Two things hold a connection. The storage is behind: then publishers of telemetry wait (the others go on, and
+/// Three things hold a connection. The storage is behind: then publishers of telemetry wait (the others go on, and
 /// nobody's keep-alive runs out for it). The peer does not read what it is sent: then it is not read either, and
-/// its keep-alive runs while its output stands still.
+/// its keep-alive runs while its output stands still. A subscriber of what it publishes is behind: then it waits
+/// a while (see `Broker.takeIsCrowded`).
 extension BrokerLoop {
     /// Whether a connection may read now; if not it is told later, by `ConnectionTransport.resumeReading`.
     package func mayRead(_ connection: Connection) -> Bool {
-        if !isPaused, connection.isWritable { return true }
+        if !isPaused, connection.isWritable, !isSubscriberBehind(for: connection) { return true }
         if isStorageBehind(for: connection) {
             hold(connection)
             return false
@@ -19,8 +21,49 @@ extension BrokerLoop {
             if connection.hold == .none { connection.hold = .output }
             return false
         }
-        return true
+        return !isSubscriberBehind(for: connection)
     }
+
+    // MARK: Subscribers that are behind
+
+    private func isSubscriberBehind(for connection: Connection) -> Bool {
+        if connection.hold == .subscriber { return true }
+        guard connection.feedsSlowSubscribers, broker.awaitedCount > 0 else { return false }
+        holdForSubscribers(connection)
+        return connection.hold == .subscriber
+    }
+
+    /// It published to a subscriber that is awaited. A client that itself has messages in flight is read on: its
+    /// acknowledgements may be what others wait for.
+    @inline(never)
+    func holdForSubscribers(_ connection: Connection) {
+        connection.feedsSlowSubscribers = true
+        guard connection.hold == .none, broker.awaitedCount > 0, connection.session?.hasInFlight == false
+        else {
+            return
+        }
+        connection.hold = .subscriber
+        heldForSubscribers.append(connection)
+        counters.subscriberHolds.wrappingIncrement(ordering: .relaxed)
+    }
+
+    /// Nobody is awaited any more: who was held goes on.
+    func resumePublishers() {
+        let due = heldForSubscribers
+        heldForSubscribers.removeAll()
+        for connection in due where connection.hold == .subscriber {
+            connection.hold = .none
+            if mayRead(connection) { release(connection) }
+        }
+    }
+
+    /// A few times a second.
+    func loseSomePatience(now: UInt64) {
+        if broker.giveUpAwaited(now: now) { impatientUntil = now + limits.broker.patienceNanoseconds * 8 }
+        broker.isPatient = now >= impatientUntil
+    }
+
+    // MARK: Storage and output that are behind
 
     private func isStorageBehind(for connection: Connection) -> Bool {
         guard isPaused else { return false }
@@ -83,6 +126,7 @@ extension BrokerLoop {
     func forgetReading(of connection: Connection) {
         partialBytes -= connection.partialBytes
         connection.partialBytes = 0
+        if connection.hold == .subscriber { connection.hold = .none }
         guard connection.hold == .storage else { return }
         connection.hold = .none
         abandonedHolds += 1

@@ -45,6 +45,11 @@ package final class BrokerLoop: @unchecked Sendable {
     /// Of them those that are gone.
     var abandonedHolds = 0
     var isResuming = false
+    /// Connections that subscribers keep from being read.
+    var heldForSubscribers: [Connection] = []
+    /// Monotonic nanoseconds until which no subscriber is waited for, as one was given up: publishers lose a ninth
+    /// of their time at most.
+    var impatientUntil: UInt64 = 0
     /// Bytes of packets whose rest has not come yet, all connections together.
     var partialBytes = 0
     private(set) var isStopping = false
@@ -302,6 +307,7 @@ package final class BrokerLoop: @unchecked Sendable {
         flushAll()
         submit()
         submitQueueAcknowledgements()
+        if !heldForSubscribers.isEmpty, broker.awaitedCount == 0 { resumePublishers() }
         for hop in hops { hop.endTurn() }
         // What a drained connection got goes out in a turn of its own: others have theirs between.
         if !dirty.isEmpty { executor.execute { self.endTurn() } }
@@ -363,7 +369,9 @@ package final class BrokerLoop: @unchecked Sendable {
                 limit = limits.connectTimeoutNanoseconds
             case .connected:
                 // Whom the hub itself does not read is not silent.
-                guard connection.keepAliveNanoseconds > 0, connection.hold != .storage else { continue }
+                guard connection.keepAliveNanoseconds > 0, connection.hold != .storage,
+                    connection.hold != .subscriber
+                else { continue }
                 limit = connection.keepAliveNanoseconds + connection.keepAliveNanoseconds / 2
             case .closing:
                 if connection.closeDeadline != 0, now > connection.closeDeadline { stuck.append(connection) }
@@ -379,6 +387,7 @@ package final class BrokerLoop: @unchecked Sendable {
             connection.transport?.abort()
             removeConnection(connection)
         }
+        loseSomePatience(now: now)
         broker.advance(now: now, actions: &actions)
         perform()
         submitQueueAcknowledgements(isForced: true)

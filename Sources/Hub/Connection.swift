@@ -70,11 +70,15 @@ package final class Connection {
         case storage
         /// The peer does not read what it is sent.
         case output
+        /// A subscriber of what it publishes is behind.
+        case subscriber
     }
 
     var hold = Hold.none
     /// False while more waits for the peer than should.
     var isWritable = true
+    /// It was held for a subscriber once: when any is awaited it is not read in the first place.
+    var feedsSlowSubscribers = false
     /// The topic of some publish of it was one of telemetry.
     var publishesTelemetry = false
     /// What its transport keeps of a packet whose rest has not come yet.

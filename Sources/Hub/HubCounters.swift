@@ -15,6 +15,8 @@ package final class HubCounters: Sendable {
     let handshakesFailed = ManagedAtomic<Int>(0)
     let keepAliveTimeouts = ManagedAtomic<Int>(0)
     let droppedSlowConsumer = ManagedAtomic<Int>(0)
+    /// Times that a publisher was not read because a subscriber was behind.
+    let subscriberHolds = ManagedAtomic<Int>(0)
     /// QoS 2 messages whose packet identifiers the log does not keep: the limit of clients is reached.
     let unloggedQoS2 = ManagedAtomic<Int>(0)
     /// Times that reading was held because the storage was behind.

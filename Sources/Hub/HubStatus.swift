@@ -121,6 +121,9 @@ package struct HubStatus: Sendable {
             ("retainedBytes", broker.retainedBytes), ("queued", broker.queued),
             ("droppedTooSlow", slow), ("droppedQueueFull", broker.droppedQueueFull),
             ("droppedTooLarge", broker.droppedTooLarge), ("droppedExpired", broker.droppedExpired),
+            ("publisherHolds", pipeline.counters.subscriberHolds.load(ordering: .relaxed)),
+            ("subscribersAwaited", broker.subscribersAwaited),
+            ("subscribersGivenUp", broker.subscribersGivenUp),
             ("retainedRefused", broker.retainedRefused), ("replaysRefused", broker.replaysRefused),
             ("connectsRefused", broker.connectsRefused), ("protocolErrors", broker.protocolErrors),
         ]

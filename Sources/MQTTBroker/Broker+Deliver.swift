@@ -51,6 +51,7 @@ extension Broker {
         }
         session.outbound.enqueue(delivery)
         counters.queued += 1
+        noteBacklog(session, now: now)
     }
 
     /// Everything sent to the connection has left: the answer to `BrokerAction.drainWanted`.
@@ -91,6 +92,7 @@ extension Broker {
             counters.messagesResent += 1
             forward(delivery, message, identifier: identifier, duplicate: true, connection, now, &actions)
         }
+        defer { noteProgress(session) }
         var burstLeft = burstBytes
         while session.outbound.isResent, let delivery = session.outbound.firstQueued {
             let isUnacknowledged = delivery.qos == .atMostOnce

@@ -50,6 +50,7 @@ extension Broker {
         connections[connection] = nil
         session.connection = nil
         session.isDrainWanted = false
+        forgetBacklog(session)
         session.inbound.trim()
         if !session.queueSubscriptions.isEmpty { counters.queued -= session.outbound.dropTickets() }
         counters.connected -= 1

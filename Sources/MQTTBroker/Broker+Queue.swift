@@ -84,7 +84,7 @@ extension Broker {
     /// How many records of queues the client of a connection may have unacknowledged.
     package borrowing func deliveryWindow(of connection: ConnectionID) -> Int {
         guard let session = connections[connection] else { return 0 }
-        return min(session.receiveMaximum, limits.inflightMax)
+        return min(session.receiveMaximum, limits.inflightMax, limits.queueWindowMax)
     }
 
     /// Sends records of a queue, at QoS 1; each has its ticket.

@@ -25,6 +25,11 @@ package struct Broker: ~Copyable {
     var matchRound: UInt64 = 0
 
     var matchCache = MatchCache()
+    /// Whether the hub would wait for subscribers.
+    package var isPatient = true
+    var isCrowded = false
+    /// By the session's number.
+    var awaited = IndexedList<UInt64, Session>()
 
     // Kept between publications for its capacity; empty outside `route`.
     var matchesScratch: [Match] = []

@@ -34,6 +34,9 @@ package struct BrokerCounters: Hashable, Sendable {
     package var droppedTooLarge = 0
     /// Copies not delivered: the message expired first.
     package var droppedExpired = 0
+    /// Times that publishers began to wait for a subscriber, and how many of them were given up.
+    package var subscribersAwaited = 0
+    package var subscribersGivenUp = 0
     /// SUBSCRIBEs that got no retained messages, as too many still waited for the session.
     package var replaysRefused = 0
     /// Messages not retained because the store was full.

@@ -20,15 +20,24 @@ package struct BrokerLimits: Sendable {
     package var sessions = 1_000_000
     /// Messages at QoS 1 and 2 a session may hold that were not sent yet. The oldest are kept, the newest
     /// dropped and counted: what a client finds after its absence is then a stretch without holes.
-    package var sessionQueueMessages = 10_000
+    package var sessionQueueMessages = 100_000
     /// Bytes of topic, payload and properties a session may hold that were not sent yet; dropped alike.
     package var sessionQueueBytes = 64 << 20
+    /// Messages at QoS 1 and 2 that wait for a connected client, and their bytes, from which on its publishers wait
+    /// until it is half of that. A fifth of what it may have: what publishers have under way finds room.
+    package var awaitedMessages = 20_000
+    package var awaitedBytes = 16 << 20
+    /// How long publishers wait for one subscriber: 1 s, in which one that takes 10,000 messages a second has caught
+    /// up. Longer, and it is given up: the limits above hold.
+    package var patienceNanoseconds: UInt64 = 1_000_000_000
     /// Retained messages that may wait for a session, of all its SUBSCRIBEs. They are shared and cost 40 bytes
     /// each, so the bound is that of the store: a subscriber to `#` gets all of them.
     package var sessionReplayMessages = 1_000_000
     /// Messages at QoS 1 and 2 sent and not yet acknowledged, a session; the client's Receive Maximum may
-    /// lower it. 1,000 fills 100 Mbit/s over 10 ms with small messages.
-    package var inflightMax = 1_000
+    /// lower it. 10,000 fill 1 Gbit/s over 10 ms with small messages; `inflightBytesMax` bounds larger ones.
+    package var inflightMax = 10_000
+    /// Records of queues sent and not yet acknowledged, a session: all of them are sent again when it breaks.
+    package var queueWindowMax = 1_000
     /// Bytes of topic, payload and properties sent to a session and not yet acknowledged; a single message may
     /// be larger. They are in the connection's output too until the client reads them, so this bounds what one
     /// that never reads costs. 1 MiB: a gigabit line over 8 ms.

@@ -33,6 +33,18 @@ package final class Session: @unchecked Sendable {
     /// Subscriptions to queues, by the text of the filter.
     var queueSubscriptions = IndexedList<ByteString, QueueSubscription>()
 
+    /// How what waits for the client stands to `BrokerLimits.awaitedMessages` and `awaitedBytes`.
+    enum Backlog {
+        case short
+        /// Since `awaitedSince`.
+        case awaited
+        /// Until it is short again.
+        case givenUp
+    }
+
+    var backlog = Backlog.short
+    var awaitedSince: UInt64 = 0
+
     /// Monotonic nanoseconds; nil when not waiting for it.
     var willDue: UInt64?
     var expiryDue: UInt64?
@@ -42,6 +54,9 @@ package final class Session: @unchecked Sendable {
     /// filters become one delivery without a table.
     var matchRound: UInt64 = 0
     var matchPosition = 0
+
+    /// Whether the client has something to acknowledge.
+    package var hasInFlight: Bool { outbound.outstanding > 0 }
 
     init(clientIdentifier: String, number: UInt64, version: ProtocolVersion) {
         self.clientIdentifier = clientIdentifier

@@ -10,7 +10,7 @@ import Testing
 @Suite("Back-pressure")
 struct BackPressureTests {
     /// A loop whose turns, storage and time are the test's.
-    private final class Bench {
+    final class Bench {
         final class Turns: LoopExecutor, @unchecked Sendable {
             // Guard: one thread, the test's.
             var bodies: [@Sendable () -> Void] = []
