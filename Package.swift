@@ -36,6 +36,7 @@ let package = Package(
         .target(
             name: "DeviceQueue",
             dependencies: ["CChecksum", "CZstd", "Telemetry", "Platform"]),
+        .target(name: "BrokerJournal", dependencies: ["CChecksum", "Platform"]),
         .target(name: "ConsumerGroups", dependencies: ["CChecksum", "Telemetry", "Platform"]),
         .target(name: "QueryLanguage", dependencies: ["Telemetry"]),
         .target(name: "PerpetualQuery", dependencies: ["CChecksum", "QueryLanguage", "Telemetry"]),
@@ -66,7 +67,7 @@ let package = Package(
             name: "Hub",
             dependencies: [
                 "Telemetry", "Platform", "Transport", "MQTTWire", "MQTTBroker", "DeviceQueue",
-                "ConsumerGroups",
+                "BrokerJournal", "ConsumerGroups",
                 "PerpetualQuery", "ResultSink", "MosquittoClient", "Bridge",
                 .product(name: "Atomics", package: "swift-atomics"),
                 .product(name: "Crypto", package: "swift-crypto"),
@@ -104,6 +105,7 @@ let package = Package(
         .testTarget(name: "TransportTests", dependencies: ["Transport", "Platform"]),
         .testTarget(name: "MQTTWireTests", dependencies: ["MQTTWire"], resources: [.copy("Vectors")]),
         .testTarget(name: "MQTTBrokerTests", dependencies: ["MQTTBroker", "MQTTWire"]),
+        .testTarget(name: "BrokerJournalTests", dependencies: ["BrokerJournal", "Platform"]),
         .testTarget(
             name: "DeviceQueueTests",
             dependencies: ["DeviceQueue", "PerpetualQuery", "CChecksum", "Telemetry", "Platform"]),

@@ -10,13 +10,16 @@ extension BrokerLoop {
     package func complete(_ batches: [IngestBatch]) {
         for batch in batches {
             outstandingBatches -= 1
-            stagedBytes -= batch.staging.byteCount
+            stagedBytes -= batch.stagedBytes
         }
         // The disk has its next work before the answers to the last one are written.
         submit()
+        journal.isForwarding = true
         for batch in batches {
+            if let group = batch.journal { journalIsDurable(group) }
             answer(batch)
             forward(batch)
+            if batch.logEnd != 0 { broker.noteLogEnd(batch.logEnd) }
             // Not all of a long stall at once: answers and messages leave batch by batch.
             flushAll()
             batch.whenDurable?(batch.staging)
@@ -25,6 +28,7 @@ extension BrokerLoop {
                 spares.append(batch)
             }
         }
+        journal.isForwarding = false
         submit()
         if isPaused, stagedBytes <= limits.stagedBytesMax / 2 { resumeReading() }
     }

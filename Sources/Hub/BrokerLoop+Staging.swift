@@ -103,15 +103,25 @@ extension BrokerLoop {
         return batch
     }
 
+    private func emptyBatch() -> IngestBatch {
+        let batch = spares.popLast() ?? IngestBatch(byteCapacity: limits.stagingBatchBytes)
+        batch.routeGeneration = routes.generation
+        return batch
+    }
+
     /// - Parameter isForced: the open batch has no room for what comes next.
     func submit(isForced: Bool = false) {
-        guard let batch = open, batch.entryCount > 0 else { return }
         // While the disk works on two batches the next one fills: fewer and larger commits, and memory that
         // grows with what is staged, not with the turns of the loop.
         guard isForced || outstandingBatches < 2 || isStopping else { return }
+        let hasGroup = broker.hasJournalGroup && !journal.isForwarding
+        guard hasGroup || (open?.entryCount ?? 0) > 0 else { return }
+        let batch = open ?? emptyBatch()
         open = nil
+        if hasGroup { takeJournalGroup(for: batch) }
         outstandingBatches += 1
-        stagedBytes += batch.staging.byteCount
+        batch.stagedBytes = batch.staging.byteCount + (batch.journal?.bytes.count ?? 0)
+        stagedBytes += batch.stagedBytes
         if stagedBytes > limits.stagedBytesMax { pauseReading() }
         storage.submit(batch)
     }
@@ -123,7 +133,8 @@ extension BrokerLoop {
         guard !isStopping else { return false }
         batch.routeGeneration = routes.generation
         outstandingBatches += 1
-        stagedBytes += batch.staging.byteCount
+        batch.stagedBytes = batch.staging.byteCount
+        stagedBytes += batch.stagedBytes
         storage.submit(batch)
         return true
     }

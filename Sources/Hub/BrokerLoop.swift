@@ -62,6 +62,8 @@ package final class BrokerLoop: @unchecked Sendable {
     var outstandingBatches = 0
     /// Consumer groups, for subscriptions to queues; set before the first connection, nil where there are none.
     var groups: GroupService?
+    /// The journal of what the broker must not forget, and what waits for it.
+    var journal = LoopJournal()
     /// Records that clients acknowledged and the groups do not know of yet; when some were last handed over; and
     /// the smallest window that a member has had.
     var queueAcknowledgements: [(member: String, ticket: QueueTicket)] = []
@@ -139,7 +141,7 @@ package final class BrokerLoop: @unchecked Sendable {
         }
     }
 
-    private func connection(_ id: ConnectionID) -> Connection? {
+    func connection(_ id: ConnectionID) -> Connection? {
         guard let connection = slots[Int(id.rawValue & 0xFFFF_FFFF)], connection.id == id else { return nil }
         return connection
     }
@@ -199,7 +201,9 @@ package final class BrokerLoop: @unchecked Sendable {
 
     /// Carries out what the broker decided; actions may lead to more.
     func perform() {
+        let isJournaled = noteJournal()
         guard !actions.isEmpty else { return }
+        guard !isJournaled, journal.held.isEmpty else { return performInOrder(isJournaled) }
         var due: [BrokerAction] = []
         swap(&due, &actionsScratch)
         while !actions.isEmpty {
@@ -220,7 +224,7 @@ package final class BrokerLoop: @unchecked Sendable {
         perform()
     }
 
-    private func perform(_ action: BrokerAction) {
+    func perform(_ action: BrokerAction) {
         switch action {
         case .send(let id, let packet): connection(id)?.write(packet)
         case .acknowledge(let id, let type, let packetIdentifier):
@@ -245,6 +249,7 @@ package final class BrokerLoop: @unchecked Sendable {
             markDirty(connection)
         case .willPublish(let message): publishWill(message)
         case .sessionDiscarded(let clientIdentifier): discardSession(clientIdentifier)
+        case .backlogWanted(let request): readBacklog(request)
         case .queueAcknowledged(let id, let ticket):
             if let connection = connection(id) { acknowledgeQueue(ticket, from: connection) }
         case .queueLeft(let id, let group):
@@ -261,7 +266,8 @@ package final class BrokerLoop: @unchecked Sendable {
         connection.client = number(ofClient: session.clientIdentifier)
         rejoinQueues(connection)
         guard connection.client != 0 else { return }
-        if connection.isCleanStart {
+        // A client that is told of no session drops its own half too: what the log still knows of it is void.
+        if connection.isCleanStart || (journal.isOpen && !session.isResumed) {
             // What the log still holds of an earlier session is void: the same identifier is another message.
             discardSession(session.clientIdentifier)
         } else if seenClients.insert(connection.client).inserted {
@@ -349,7 +355,9 @@ package final class BrokerLoop: @unchecked Sendable {
 
     /// What the broker has for a connection that has taken what it got: at the end of the next turn.
     func tellDrained(_ connection: Connection) {
-        guard connection.isDrainWanted, connection.isWritable, connection.output.count == 0 else { return }
+        guard connection.isDrainWanted, connection.isWritable, connection.output.count == 0,
+            connection.heldCount == 0
+        else { return }
         connection.isDrainWanted = false
         broker.drained(connection.id, now: clock.monotonicNanoseconds(), actions: &actions)
     }
@@ -390,6 +398,7 @@ package final class BrokerLoop: @unchecked Sendable {
         loseSomePatience(now: now)
         broker.advance(now: now, actions: &actions)
         perform()
+        tickJournal(now)
         submitQueueAcknowledgements(isForced: true)
         flushAll()
         counters.brokerSnapshot(broker.counters)

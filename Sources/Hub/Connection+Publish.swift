@@ -194,6 +194,7 @@ extension Connection {
             return
         }
         session.inbound.remove(identifier)
+        loop.broker.released(identifier, of: session)
         if !loop.recovered.isEmpty { loop.recovered[client]?.remove(identifier) }
         loop.stageRelease(self, packetIdentifier: identifier, answer: .pubcomp)
     }

@@ -61,6 +61,8 @@ package final class Connection {
     var output = OutputBuffer()
     /// In the loop's list of connections that have output to flush.
     var isDirty = false
+    /// Packets for it that wait for the journal.
+    var heldCount = 0
     /// The broker has more for it once its output has left.
     var isDrainWanted = false
     /// Why it is not read; its transport waits for `resumeReading`.

@@ -20,6 +20,12 @@ package struct HubLimits: Sendable {
     /// Bytes of packets that have begun and not ended, all connections together. 256 MiB: sixteen of the
     /// largest. Who goes above it is closed with 0x97.
     package var partialBytesMax = 256 << 20
+    /// Packets at QoS 0 that wait with others of their connection until the journal is durable; more are dropped.
+    package var heldPacketsMax = 10_000
+    /// Bytes by which the journal of sessions grows before it is cleaned, and bytes written again at a time. 64 MiB:
+    /// read in a tenth of a second at a start.
+    package var journalBytesMin: UInt64 = 64 << 20
+    package var journalCleaningBytes = 256 << 10
     /// A socket that sent no CONNECT by then is closed.
     package var connectTimeoutNanoseconds: UInt64 = 30_000_000_000
     /// A peer that does not take the last bytes of a connection is cut off by then.

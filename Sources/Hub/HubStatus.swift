@@ -1,4 +1,5 @@
 import Atomics
+import BrokerJournal
 package import DeviceQueue
 import MQTTBroker
 import PerpetualQuery
@@ -124,10 +125,14 @@ package struct HubStatus: Sendable {
             ("publisherHolds", pipeline.counters.subscriberHolds.load(ordering: .relaxed)),
             ("subscribersAwaited", broker.subscribersAwaited),
             ("subscribersGivenUp", broker.subscribersGivenUp),
+            ("keptMessages", broker.keptMessages), ("keptBytes", broker.keptBytes),
+            ("droppedUnreadable", broker.droppedUnreadable),
+            ("journalBytes", Int(clamping: pipeline.journal.byteCount)),
             ("retainedRefused", broker.retainedRefused), ("replaysRefused", broker.replaysRefused),
             ("connectsRefused", broker.connectsRefused), ("protocolErrors", broker.protocolErrors),
         ]
-        droppedForSubscribers = slow + broker.droppedQueueFull + broker.droppedTooLarge
+        droppedForSubscribers =
+            slow + broker.droppedQueueFull + broker.droppedTooLarge + broker.droppedUnreadable
     }
 
     private static func byReason(_ counts: [UInt64]) -> [(reason: String, count: Int)] {

@@ -1,4 +1,5 @@
 package import DeviceQueue
+import MQTTBroker
 
 /// What goes from an event loop to the storage thread and back: staged frames, and for each what to answer to
 /// whom once it is durable.
@@ -34,6 +35,12 @@ package final class IngestBatch: @unchecked Sendable {
     private(set) var entryCount = 0
     /// Whether any entry is a retained message.
     private(set) var hasRetained = false
+    /// Changes of the broker's state that become durable with the batch, behind its frames.
+    var journal: JournalGroup?
+    /// Bytes that the loop counts as staged for it.
+    var stagedBytes = 0
+    /// Where the log ended when the batch and those before it had become durable; 0 but for the last of a commit.
+    var logEnd: UInt64 = 0
     /// The table whose numbers the entries' routes are.
     var routeGeneration: UInt32 = 0
     /// Called once, on the event loop, when the batch is durable and its outcomes are final; for who stages without
@@ -76,5 +83,8 @@ package final class IngestBatch: @unchecked Sendable {
         entryCount = 0
         hasRetained = false
         whenDurable = nil
+        journal = nil
+        stagedBytes = 0
+        logEnd = 0
     }
 }

@@ -1,4 +1,6 @@
+import BrokerJournal
 import DeviceQueue
+import MQTTBroker
 import Platform
 import Telemetry
 import Transport
@@ -13,6 +15,7 @@ import Transport
 final class Pipeline: Sendable {
     let queue: DeviceQueue
     let counters: HubCounters
+    let journal: JournalLog
     let storage: StorageThread
     let minute: QueryService
     let groups: GroupService
@@ -21,6 +24,7 @@ final class Pipeline: Sendable {
     private let thread: EventThread
     private let segments: SegmentThread
     private let compression: CompressionThread
+    private let journalThread: JournalThread
     private let listeners: Listeners
     /// In the order of the configuration.
     let open: [OpenListener]
@@ -49,8 +53,15 @@ final class Pipeline: Sendable {
         queue = try DeviceQueue.open(
             directory: data + "/queue/0", files: files, limits: configuration.queueLimits, mode: .readWrite,
             nowTicks: clock.wallTicks(), seed: .random(in: .min ... .max))
+        // What sessions and subscriptions were, beside it.
+        let wallOffset = clock.wallTicks() * 100 - Int64(clamping: clock.monotonicNanoseconds())
+        var restored = BrokerRestore(wallOffset: wallOffset)
+        journal = try JournalLog.open(directory: data + "/sessions", files: files) { kind, body, position in
+            restored.take(kind: kind, body: body, position: position)
+        }
+        journalThread = JournalThread(journal: journal, wallOffset: wallOffset, log: log)
         // One thread writes it, another has its next segment ready and removes what is past keeping.
-        storage = StorageThread(queue: queue, clock: clock)
+        storage = StorageThread(queue: queue, journal: journal, clock: clock)
         segments = SegmentThread(queue: queue, limits: configuration.queueLimits, clock: clock, log: log)
         // A third makes what is older smaller when there is time.
         compression = CompressionThread(queue: queue, clock: clock, log: log)
@@ -58,6 +69,8 @@ final class Pipeline: Sendable {
         loop = BrokerLoop(
             executor: thread, queue: queue, storage: storage, clock: clock, limits: limits,
             counters: counters, seed: .random(in: .min ... .max), ingest: configuration.ingestTable)
+        if let unknown = restored.unknown { throw JournalError.unknownRecord(position: unknown) }
+        try loop.restore(restored, journal: journal, inbox: journalThread)
         // Sockets live on that thread, or on others that have a bridge to it.
         listeners = try Listeners(configuration, on: thread, of: loop, clock: clock, files: files)
         // The query reads what is durable, from where its checkpoint stands, and hands rows to the sinks.
@@ -77,6 +90,7 @@ final class Pipeline: Sendable {
 
         // Only now: who must not miss anything holds his place.
         segments.start()
+        journalThread.start()
         minute.start()
         groups.start()
         storage.start(
@@ -97,6 +111,7 @@ final class Pipeline: Sendable {
             groups.stop()
             segments.stop()
             compression.stop()
+            journalThread.stop()
             throw error
         }
         bridges.start()
@@ -129,5 +144,6 @@ final class Pipeline: Sendable {
         thread.stop()
         segments.stop()
         compression.stop()
+        journalThread.stop()
     }
 }

@@ -36,8 +36,9 @@ final class FileDelivery: ResultDelivery {
 
 /// Publishes result rows on the hub's own topics, QoS 1 and retained.
 ///
-/// Retained messages live in the broker's memory, so at a start the newest row of each topic that the outbox
-/// still holds is published again, with the `_rid` it had.
+/// The outbox is where these retained messages are kept: at a start the newest row of each topic that it still holds
+/// is retained again, with the `_rid` it had, and sent to nobody. The cursor follows when a row is durable for the
+/// sessions that wait for it.
 final class TopicDelivery: ResultDelivery {
     private let log: ResultLog
     private let loop: BrokerLoop
@@ -47,6 +48,8 @@ final class TopicDelivery: ResultDelivery {
     private var delivered = 0
     /// Portions that are on their way to the event loop.
     private let waiting = ManagedAtomic<Int>(0)
+    /// Where rows begin that the sessions of the broker may not have on disk yet.
+    private let confirmed: ManagedAtomic<UInt64>
     /// Portions on their way at most, then the rest waits in the outbox for the next turn, a fifth of a second later:
     /// the minute of a million devices must not lie in memory whole.
     private static let waitingMax = 16
@@ -59,10 +62,11 @@ final class TopicDelivery: ResultDelivery {
         let end = log.endPosition
         position = min(try cursor.load() ?? 0, end)
         savedPosition = position
-        try publishNewest(before: position)
+        confirmed = ManagedAtomic(position)
+        try retainNewest(before: position)
     }
 
-    private func publishNewest(before end: UInt64) throws {
+    private func retainNewest(before end: UInt64) throws {
         var newest: [String: Message] = [:]
         var at = log.startPosition
         while at < end {
@@ -74,8 +78,7 @@ final class TopicDelivery: ResultDelivery {
             }
             at = last.nextPosition
         }
-        let messages = newest.sorted { $0.key < $1.key }.map(\.value)
-        publish(messages)
+        handOver(newest.sorted { $0.key < $1.key }.map(\.value)) { [loop] in loop.retainAgain($0) }
     }
 
     func deliver(isStopping: Bool) -> SinkStatus {
@@ -85,32 +88,41 @@ final class TopicDelivery: ResultDelivery {
                 let entries = try log.read(from: position, limit: Self.portionRows)
                 guard let last = entries.last else { break }
                 let messages = entries.filter { $0.kind == .row }.map(Self.message)
-                publish(messages)
+                handOver(messages) { [loop] in loop.publish($0) }
                 delivered += messages.count
                 position = last.nextPosition
+                confirm(position)
             }
-            if position != savedPosition {
-                try cursor.save(position)
-                savedPosition = position
+            let confirmed = confirmed.load(ordering: .acquiring)
+            if confirmed != savedPosition {
+                try cursor.save(confirmed)
+                savedPosition = confirmed
             }
         } catch {
             failure = String(describing: error)
         }
         return SinkStatus(
             name: "topics", offered: delivered, delivered: delivered, outbox: 0, diverted: 0,
-            position: position,
+            position: savedPosition,
             failure: failure)
     }
 
+    /// Behind the messages that were handed over: the cursor may follow when they are durable.
+    private func confirm(_ position: UInt64) {
+        loop.executor.execute { [loop, confirmed] in
+            loop.whenJournalIsDurable { confirmed.store(position, ordering: .releasing) }
+        }
+    }
+
     /// Hands messages to the event loop in portions, so that devices are heard in between.
-    private func publish(_ messages: [Message]) {
+    private func handOver(_ messages: [Message], _ take: @escaping @Sendable (Message) -> Void) {
         var rest = messages[...]
         while !rest.isEmpty {
             let portion = rest.prefix(Self.portionRows)
             rest = rest.dropFirst(Self.portionRows)
             waiting.wrappingIncrement(ordering: .relaxed)
-            loop.executor.execute { [loop, waiting] in
-                for message in portion { loop.publish(message) }
+            loop.executor.execute { [waiting] in
+                for message in portion { take(message) }
                 waiting.wrappingDecrement(ordering: .relaxed)
             }
         }
@@ -124,7 +136,8 @@ final class TopicDelivery: ResultDelivery {
         return Message(
             topic: entry.topic, payload: entry.json, qos: .atLeastOnce,
             // A system stream (`_late`) is a sequence of events, not a state that has a last value.
-            retain: !entry.output.hasPrefix("_"), properties: properties)
+            retain: !entry.output.hasPrefix("_"), properties: properties,
+            isRestoredByHub: !entry.output.hasPrefix("_"))
     }
 }
 

@@ -1,4 +1,5 @@
 import Atomics
+import BrokerJournal
 import DeviceQueue
 import Platform
 import Synchronization
@@ -24,13 +25,15 @@ final class StorageThread: StorageInbox {
     }
 
     private let queue: DeviceQueue
+    private let journal: JournalLog
     private let clock: any HubClock
     private let mailbox = Monitor(Mailbox())
     private let commits = ManagedAtomic<Int>(0)
     private let thread = Mutex<NamedThread?>(nil)
 
-    init(queue: DeviceQueue, clock: any HubClock) {
+    init(queue: DeviceQueue, journal: JournalLog, clock: any HubClock) {
         self.queue = queue
+        self.journal = journal
         self.clock = clock
     }
 
@@ -65,7 +68,7 @@ final class StorageThread: StorageInbox {
     }
 
     private func run(onDurable: ([IngestBatch]) -> Void, onAdvance: () -> Void, log: (String) -> Void) {
-        var writer = StorageWriter(queue: queue)
+        var writer = StorageWriter(queue: queue, journal: journal)
         while true {
             let (batches, isTickWanted, isStopping) = mailbox.wait {
                 !$0.batches.isEmpty || $0.isTickWanted || $0.isStopping

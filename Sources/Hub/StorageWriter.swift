@@ -1,4 +1,8 @@
+package import BrokerJournal
 package import DeviceQueue
+import MQTTBroker
+import Platform
+import Telemetry
 
 /// What an event loop and a query ask of the storage: a thread (`StorageThread`), or a simulated one.
 package protocol StorageInbox: AnyObject, Sendable {
@@ -15,18 +19,26 @@ package struct StorageWriter {
     private static let commitBytesMax = 64 << 20
 
     private let queue: DeviceQueue
+    private let journal: JournalLog?
     private var batches: [IngestBatch] = []
     /// Batches of `batches` that the queue has already.
     private var appendedCount = 0
+    /// Batches whose changes of the broker's state the journal has already.
+    private var journaledCount = 0
     private var isTickWanted = false
 
-    package init(queue: DeviceQueue) { self.queue = queue }
+    /// - Parameter journal: nil for a broker whose state is not kept.
+    package init(queue: DeviceQueue, journal: JournalLog? = nil) {
+        self.queue = queue
+        self.journal = journal
+    }
 
     /// Takes what the next `write` makes durable; the write before must have returned its batches.
     package mutating func take(_ batches: [IngestBatch], isTickWanted: Bool) {
         precondition(self.batches.isEmpty, "the batches before are not durable yet")
         self.batches = batches
         appendedCount = 0
+        journaledCount = 0
         self.isTickWanted = isTickWanted
     }
 
@@ -50,7 +62,26 @@ package struct StorageWriter {
             isTickWanted = false
         }
         try queue.commit()
+        batches.last?.logEnd = queue.durableEnd.bytes
+        // Behind the log: what the broker says of a session must not know more than the log does.
+        try writeJournal()
         defer { batches = [] }
         return batches
+    }
+
+    private mutating func writeJournal() throws(QueueError) {
+        guard let journal else { return }
+        do throws(JournalError) {
+            while journaledCount < batches.count {
+                if let group = batches[journaledCount].journal {
+                    try journal.append(group.bytes, at: group.start, startsSegment: group.startsSegment)
+                }
+                journaledCount += 1
+            }
+            try journal.commit()
+        } catch {
+            if case .file(let cause) = error { throw cause.kind == .full ? .full(cause) : .file(cause) }
+            throw .poisoned(cause: error.description)
+        }
     }
 }

@@ -30,6 +30,7 @@ extension Broker {
             if let ticket = session.outbound.ticket(packetIdentifier) {
                 actions.append(.queueAcknowledged(connection, ticket))
             }
+            keepFinished(session, packetIdentifier)
             session.outbound.finish(packetIdentifier)
             pump(session, now: now, actions: &actions)
         case .awaitingPubrec, .awaitingPubcomp:
@@ -46,10 +47,12 @@ extension Broker {
         switch session.outbound.state(packetIdentifier) {
         case .awaitingPubrec, .awaitingPubcomp:
             if reason.isFailure {
+                keepFinished(session, packetIdentifier)
                 session.outbound.finish(packetIdentifier)
                 pump(session, now: now, actions: &actions)
                 return
             }
+            keepReceived(session, packetIdentifier)
             session.outbound.release(packetIdentifier)
         case .awaitingPuback:
             fail(connection, .protocolError, now: now, actions: &actions)
@@ -71,6 +74,7 @@ extension Broker {
         actions: inout [BrokerAction]
     ) {
         let isKnown = session.inbound.remove(packetIdentifier)
+        keepInboundReleased(session, packetIdentifier)
         guard isKnown || session.version != .v5 else {
             let unknown = Acknowledgement(
                 packetIdentifier: packetIdentifier, reason: .packetIdentifierNotFound)
@@ -86,6 +90,7 @@ extension Broker {
     ) {
         switch session.outbound.state(packetIdentifier) {
         case .awaitingPubcomp:
+            keepFinished(session, packetIdentifier)
             session.outbound.finish(packetIdentifier)
             pump(session, now: now, actions: &actions)
         case .awaitingPuback, .awaitingPubrec:

@@ -30,7 +30,9 @@ extension Broker {
         let former = sessions[identifier]
         let session = former ?? makeSession(identifier, version: packet.version)
         let properties = adopt(packet, session, connection, assigned: isAssigned ? identifier.text : nil)
+        session.isResumed = former != nil
         if former != nil { counters.sessionsResumed += 1 }
+        keepConnected(session)
         counters.connectsAccepted += 1
         actions.append(.accepted(connection, session))
         let connack = Connack(sessionPresent: former != nil, reason: .success, properties: properties)

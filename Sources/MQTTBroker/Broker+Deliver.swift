@@ -33,6 +33,7 @@ extension Broker {
                 skip(message, connection, &actions)
                 return
             }
+            keep(&delivery, message, session)
             let identifier = session.outbound.start(delivery)
             forward(delivery, message, identifier: identifier, duplicate: false, connection, now, &actions)
             return
@@ -48,6 +49,11 @@ extension Broker {
         guard message.ticket != nil || hasRoom(message, session, isReplay: delivery.isReplay) else {
             counters.droppedQueueFull += 1
             return
+        }
+        var delivery = delivery
+        if delivery.qos != .atMostOnce {
+            keep(&delivery, message, session)
+            leaveToJournal(&delivery, session)
         }
         session.outbound.enqueue(delivery)
         counters.queued += 1
@@ -79,13 +85,16 @@ extension Broker {
         _ session: Session, burstBytes: Int = 0, now: UInt64, actions: inout [BrokerAction]
     ) {
         guard let connection = session.connection else { return }
-        while hasWindow(session), let (identifier, delivery) = session.outbound.nextToResend() {
+        while hasWindow(session) {
+            if session.outbound.isResendAbsent { return wantBacklog(session, &actions) }
+            guard let (identifier, delivery) = session.outbound.nextToResend() else { break }
             guard let message = delivery.message else {
                 // The client has the message; only the release is to be said again.
                 actions.append(.acknowledge(connection, .pubrel, identifier))
                 continue
             }
-            guard fits(delivery, message, session) else {
+            guard !message.isUnreadable, fits(delivery, message, session) else {
+                keepFinished(session, identifier)
                 session.outbound.finish(identifier)
                 continue
             }
@@ -101,14 +110,22 @@ extension Broker {
                 return
             }
             guard isUnacknowledged || mayStart(session) else { return }
+            if delivery.isAbsent { return wantBacklog(session, &actions) }
             session.outbound.dequeue()
+            forgetWaiting(delivery)
             counters.queued -= 1
             guard let message = delivery.message else { continue }
+            guard !message.isUnreadable else {
+                keepDropped(delivery, session)
+                continue
+            }
             if message.isExpired(now: now) {
                 counters.droppedExpired += 1
+                keepDropped(delivery, session)
                 continue
             }
             guard fits(delivery, message, session) else {
+                keepDropped(delivery, session)
                 skip(message, connection, &actions)
                 continue
             }
@@ -120,12 +137,18 @@ extension Broker {
             let identifier = session.outbound.start(delivery)
             forward(delivery, message, identifier: identifier, duplicate: false, connection, now, &actions)
         }
+        // Own messages come first; then the session does its share of what waits for its groups.
+        guard !session.sharedGroups.isEmpty, session.outbound.isDrained, mayStart(session),
+            takeFromBacklogs(session, now: now)
+        else { return }
+        pump(session, burstBytes: burstLeft, now: now, actions: &actions)
     }
 
     /// Whether the session may hold one message more.
     func hasRoom(_ message: Message, _ session: Session, isReplay: Bool) -> Bool {
         if session.connection != nil, session.outbound.isDrained, mayStart(session) { return true }
         if isReplay { return session.outbound.queuedReplay < limits.sessionReplayMessages }
+        if session.kept.isKept, message.ticket == nil { return hasRoomOnDisk(message, session) }
         return session.outbound.queuedLive < limits.sessionQueueMessages
             && session.outbound.queuedLiveBytes + message.byteCount <= limits.sessionQueueBytes
     }
@@ -142,8 +165,12 @@ extension Broker {
 
     /// Makes room: messages that expired at the head of what waits.
     private mutating func dropExpired(_ session: Session, now: UInt64) {
-        while let message = session.outbound.firstQueued?.message, message.isExpired(now: now) {
+        while let delivery = session.outbound.firstQueued, let message = delivery.message,
+            message.isExpired(now: now)
+        {
             session.outbound.dequeue()
+            forgetWaiting(delivery)
+            keepDropped(delivery, session)
             counters.queued -= 1
             counters.droppedExpired += 1
         }

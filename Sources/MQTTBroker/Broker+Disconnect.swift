@@ -72,6 +72,7 @@ extension Broker {
             session.expiryDue = now + UInt64(session.expirySeconds) * nanosecondsPerSecond
         }
         schedule(session)
+        keepDetached(session, now: now)
     }
 
     /// Ends a session: its will, if still to come, is due at once [MQTT-3.1.2-10]; its subscriptions and
@@ -81,11 +82,13 @@ extension Broker {
         timers.remove(session.timer)
         publishWill(session, now: now, actions: &actions)
         for filter in session.subscriptions.values {
+            if filter.shareGroup != nil { leaveShare(session, filter) }
             tree.remove(session: session.number, filter: filter)
         }
         if !session.subscriptions.isEmpty { subscriptionVersion += 1 }
         counters.subscriptions -= session.subscriptions.count
         counters.queued -= session.outbound.queuedCount
+        keepEnded(session)
         session.subscriptions = IndexedList()
         session.queueSubscriptions = IndexedList()
         session.outbound = Outbound()
@@ -106,7 +109,7 @@ extension Broker {
     }
 
     /// One timer a session, at whichever comes first.
-    private mutating func schedule(_ session: Session) {
+    mutating func schedule(_ session: Session) {
         switch (session.willDue, session.expiryDue) {
         case (let will?, let expiry?): timers.set(session.timer, due: min(will, expiry))
         case (let due?, nil), (nil, let due?): timers.set(session.timer, due: due)

@@ -111,7 +111,10 @@ extension Broker {
             actions.append(.send(connection, .puback(refusal)))
         case .exactlyOnce:
             // A refusal ends the exchange: the identifier is free again. [MQTT-4.3.3-9]
-            if !reason.isFailure { session.inbound.insert(identifier) }
+            if !reason.isFailure {
+                session.inbound.insert(identifier)
+                keepInbound(session, identifier)
+            }
             guard reason != .success else {
                 actions.append(.acknowledge(connection, .pubrec, identifier))
                 return
@@ -169,10 +172,14 @@ extension Broker {
     private mutating func retain(_ message: Message) -> Bool {
         let levels = message.withTopic { TopicName.levels($0) }
         if !message.hasPayload {
-            if let former = retained.remove(levels) { timers.remove(former.timer) }
+            if let former = retained.remove(levels) {
+                timers.remove(former.timer)
+                keepRetainedCleared(former)
+            }
         } else {
             guard retained.hasRoom(for: message, levels: levels, limits: limits) else { return false }
             let entry = retained.set(message, levels: levels)
+            keepRetained(entry)
             if let due = message.expiresAt {
                 timers.set(entry.timer, due: due)
             } else {
@@ -187,6 +194,7 @@ extension Broker {
     mutating func expireRetained(_ levels: [ByteString], timer: Timer) {
         guard let entry = retained.message(levels), entry.timer === timer else { return }
         _ = retained.remove(levels)
+        keepRetainedCleared(entry)
         counters.retained = retained.count
         counters.retainedBytes = retained.byteCount
     }

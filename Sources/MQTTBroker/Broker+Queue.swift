@@ -121,6 +121,7 @@ extension Broker {
             session.queueSubscriptions.set(
                 ByteString(request.filter),
                 QueueSubscription(group: group, identifier: isV5 ? identifier : 0))
+            keepQueueSubscribed(session, request.filter, group: group, identifier: isV5 ? identifier : 0)
             // Never more than was asked for; QoS 0 was refused.
             return (.grantedQoS1, nil)
         }

@@ -87,6 +87,10 @@ extension Broker {
     ) {
         let members = group.members.values
         guard !members.isEmpty else { return }
+        if isForBacklog(group) {
+            deliverToBacklog(message, group, now: now, actions: &actions)
+            return
+        }
         var chosen: Int?
         var full: Int?
         var away: Int?

@@ -34,6 +34,7 @@ extension Broker {
         var suback = SubscribeAcknowledgement(packetIdentifier: packet.packetIdentifier, reasons: reasons)
         if session.version == .v5 { suback.properties.reasonString = explanation }
         actions.append(.send(connection, .suback(suback)))
+        if !session.sharedGroups.isEmpty { pump(session, now: now, actions: &actions) }
         for (subscription, filter) in replays {
             replay(filter, to: subscription, now: now, actions: &actions)
         }
@@ -47,12 +48,15 @@ extension Broker {
         var reasons: [ReasonCode] = []
         for text in packet.filters {
             if let filter = session.subscriptions.remove(ByteString(text)) {
+                if filter.shareGroup != nil { leaveShare(session, filter) }
                 tree.remove(session: session.number, filter: filter)
                 counters.subscriptions -= 1
                 subscriptionVersion += 1
+                keepUnsubscribed(session, text)
                 reasons.append(.success)
             } else if let queue = session.queueSubscriptions.remove(ByteString(text)) {
                 actions.append(.queueLeft(connection, group: queue.group))
+                keepUnsubscribed(session, text)
                 reasons.append(.success)
             } else if TopicFilter(text, levelsMax: limits.topicLevels) == nil {
                 reasons.append(.topicFilterInvalid)
@@ -84,6 +88,11 @@ extension Broker {
             identifiers: isV5 && identifier != 0 ? [identifier] : [])
         let isNew = tree.insert(subscription, filter: filter)
         session.subscriptions.set(key, filter)
+        if filter.shareGroup != nil {
+            tree.sharedGroup(filter)?.filter = request.filter
+            joinShare(session, filter)
+        }
+        keepSubscribed(subscription, request.filter)
         if isNew {
             counters.subscriptions += 1
             subscriptionVersion += 1

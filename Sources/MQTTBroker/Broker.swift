@@ -19,6 +19,9 @@ package struct Broker: ~Copyable {
     let tree = TopicTree()
     let retained = RetainedStore()
     var timers = Timers()
+    /// What changed of that which must outlive the process; see `Broker+Journal.swift`.
+    var journal = JournalBuffer()
+    var keeper = JournalKeeper()
     /// The number of the latest session.
     var lastSessionNumber: UInt64 = 0
     /// The number of the latest publication; see `Session.matchRound`.

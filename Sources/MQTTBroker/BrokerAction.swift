@@ -21,6 +21,8 @@ package enum BrokerAction: Sendable {
     case willPublish(Message)
     /// The state of a session is gone; comes before `accepted` when a clean start ended it.
     case sessionDiscarded(clientIdentifier: String)
+    /// Read these bodies from the journal and give them to `Broker.backlogRead`.
+    case backlogWanted(BacklogRequest)
     /// The client has a record of a queue: it acknowledged it, or cannot take one so large.
     case queueAcknowledged(ConnectionID, QueueTicket)
     /// The client unsubscribed from a queue.

@@ -39,6 +39,12 @@ package struct BrokerCounters: Hashable, Sendable {
     package var subscribersGivenUp = 0
     /// SUBSCRIBEs that got no retained messages, as too many still waited for the session.
     package var replaysRefused = 0
+    /// Of the messages that wait those that sessions keep on disk, and their bytes; a body that several sessions wait
+    /// for counts for each.
+    package var keptMessages = 0
+    package var keptBytes = 0
+    /// Waiting messages whose body did not read back from the journal.
+    package var droppedUnreadable = 0
     /// Messages not retained because the store was full.
     package var retainedRefused = 0
 

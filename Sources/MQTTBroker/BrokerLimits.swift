@@ -30,6 +30,17 @@ package struct BrokerLimits: Sendable {
     /// How long publishers wait for one subscriber: 1 s, in which one that takes 10,000 messages a second has caught
     /// up. Longer, and it is given up: the limits above hold.
     package var patienceNanoseconds: UInt64 = 1_000_000_000
+    /// The same for a session that outlives its connection, where what waits is on disk: messages, 64 bytes of memory
+    /// each, and bytes. A million is a day of twelve a second.
+    package var keptQueueMessages = 1_000_000
+    package var keptQueueBytes = 1 << 30
+    /// The same for all such sessions together: 320 MB of memory, and bytes on disk.
+    package var keptQueueMessagesAll = 5_000_000
+    package var keptQueueBytesAll = 8 << 30
+    /// Waiting messages of a connected session whose bodies stay in memory too, and their bytes; a read from disk
+    /// brings as many. A client that keeps up never waits for the disk.
+    package var presentMessages = 1_000
+    package var presentBytes = 1 << 20
     /// Retained messages that may wait for a session, of all its SUBSCRIBEs. They are shared and cost 40 bytes
     /// each, so the bound is that of the store: a subscriber to `#` gets all of them.
     package var sessionReplayMessages = 1_000_000

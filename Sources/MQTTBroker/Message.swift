@@ -16,6 +16,12 @@ package final class Message: Sendable {
     /// Set for a record of a queue: the broker says when the client has it, and forgets it with the connection.
     package let ticket: QueueTicket?
 
+    /// The hub has it elsewhere and retains it again at its start: the journal does not keep it as retained.
+    package let isRestoredByHub: Bool
+    /// Where its body stands in the journal; 0 for nowhere.
+    // Guard: read and written by the one thread that runs the broker, and before the message is given to it.
+    nonisolated(unsafe) var journalPosition: UInt64 = 0
+
     /// The topic, the properties but for the two that differ from subscriber to subscriber, the payload.
     let bytes: [UInt8]
     let topicByteCount: Int
@@ -43,12 +49,13 @@ package final class Message: Sendable {
 
     package convenience init(
         topic: String, payload: [UInt8], qos: QoS, retain: Bool, properties: Properties = Properties(),
-        publisher: String? = nil, expiresAt: UInt64? = nil, ticket: QueueTicket? = nil
+        publisher: String? = nil, expiresAt: UInt64? = nil, ticket: QueueTicket? = nil,
+        isRestoredByHub: Bool = false
     ) {
         var topic = topic
         self.init(
             PropertyBox(properties), qos: qos, retain: retain, publisher: publisher, expiresAt: expiresAt,
-            ticket: ticket,
+            ticket: ticket, isRestoredByHub: isRestoredByHub,
             parts: topic.withUTF8 { name in
                 payload.withUnsafeBytes { Self.parts(UnsafeRawBufferPointer(name), $0, properties) }
             })
@@ -68,8 +75,9 @@ package final class Message: Sendable {
 
     private init(
         _ box: PropertyBox?, qos: QoS, retain: Bool, publisher: String?, expiresAt: UInt64?,
-        ticket: QueueTicket?, parts: Parts
+        ticket: QueueTicket?, isRestoredByHub: Bool = false, parts: Parts
     ) {
+        self.isRestoredByHub = isRestoredByHub
         self.box = box
         self.qos = qos
         self.retain = retain

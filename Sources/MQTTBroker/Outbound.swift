@@ -26,17 +26,32 @@ struct Outbound {
         /// Put there by a SUBSCRIBE out of the retained ones; has its own limit.
         let isReplay: Bool
         var state: State
+        /// Its place among the numbered messages of the session; 0: it gets one when it is sent.
+        var number: UInt64 = 0
+        /// Where the message stands in the journal; 0 for nowhere.
+        var position: UInt64 = 0
+        /// Bytes of a message that is, or was, in the journal only.
+        var absentBytes = 0
 
         /// Of the message, while it is kept.
-        var byteCount: Int { message?.byteCount ?? 0 }
+        var byteCount: Int { absentBytes != 0 ? absentBytes : message?.byteCount ?? 0 }
+        /// The message has to be read from the journal before it can be sent.
+        var isAbsent: Bool { message == nil && position != 0 }
     }
 
-    private var inflight = RingBuffer<Delivery>()
+    var inflight = RingBuffer<Delivery>()
     /// The number of the oldest in `inflight`, from 1.
-    private var oldest: UInt64 = 1
+    var oldest: UInt64 = 1
     /// The number of the first that was not sent on this connection.
-    private var next: UInt64 = 1
-    private var queue = RingBuffer<Delivery>()
+    var next: UInt64 = 1
+    var queue = RingBuffer<Delivery>()
+    /// The last number given out before a message is sent; see `Delivery.number`.
+    var lastNumber: UInt64 = 0
+    /// Messages that left `queue` so far: places in it are told from there.
+    private(set) var dequeuedCount = 0
+    /// Bodies that are in `queue` itself and in the journal too, and their bytes.
+    var presentCount = 0
+    var presentBytes = 0
 
     /// Sent on this connection and not finished, and the bytes of those whose message the client may not have.
     private(set) var outstanding = 0
@@ -54,7 +69,13 @@ struct Outbound {
     var isDrained: Bool { queue.isEmpty && isResent }
 
     /// Whether there is an identifier left: see the type.
-    var hasIdentifier: Bool { inflight.count < 65_535 }
+    var hasIdentifier: Bool {
+        if inflight.isEmpty { return true }
+        let first = queue.first?.number ?? 0
+        let following = first == 0 ? lastNumber + 1 : first
+        let free = oldest + UInt64(inflight.count)
+        return inflight.count + (following > free ? Int(following - free) : 0) < 65_535
+    }
 
     static func packetIdentifier(_ number: UInt64) -> UInt16 { UInt16((number - 1) % 65_535 + 1) }
 
@@ -70,6 +91,7 @@ struct Outbound {
     mutating func start(_ delivery: Delivery) -> UInt16 {
         precondition(hasIdentifier)
         precondition(next == oldest + UInt64(inflight.count))
+        if delivery.number != 0 { skip(to: delivery.number) }
         inflight.append(delivery)
         outstanding += 1
         outstandingBytes += delivery.byteCount
@@ -79,6 +101,10 @@ struct Outbound {
 
     mutating func enqueue(_ delivery: Delivery) {
         queue.append(delivery)
+        if delivery.position != 0, delivery.message != nil {
+            presentCount += 1
+            presentBytes += delivery.byteCount
+        }
         if delivery.isReplay {
             queuedReplay += 1
         } else {
@@ -91,6 +117,11 @@ struct Outbound {
 
     @discardableResult mutating func dequeue() -> Delivery? {
         guard let delivery = queue.popFirst() else { return nil }
+        dequeuedCount += 1
+        if delivery.position != 0, delivery.message != nil {
+            presentCount -= 1
+            presentBytes -= delivery.byteCount
+        }
         if delivery.isReplay {
             queuedReplay -= 1
         } else {
@@ -125,7 +156,7 @@ struct Outbound {
         guard let offset = offset(packetIdentifier) else { return }
         if isSent(offset) { outstandingBytes -= inflight[at: offset]?.byteCount ?? 0 }
         inflight[at: offset]?.state = .awaitingPubcomp
-        inflight[at: offset]?.message = nil
+        inflight[at: offset]?.forget()
     }
 
     /// The exchange is over: frees the identifier.
@@ -137,7 +168,7 @@ struct Outbound {
             outstandingBytes -= inflight[at: offset]?.byteCount ?? 0
         }
         inflight[at: offset]?.state = .done
-        inflight[at: offset]?.message = nil
+        inflight[at: offset]?.forget()
         while !inflight.isEmpty, inflight[at: 0]?.state == .done {
             inflight.popFirst()
             oldest += 1
@@ -160,7 +191,7 @@ struct Outbound {
                 outstandingBytes -= inflight[offset].byteCount
             }
             inflight[offset].state = .done
-            inflight[offset].message = nil
+            inflight[offset].forget()
         }
         while inflight.first?.state == .done {
             inflight.popFirst()
@@ -186,9 +217,9 @@ struct Outbound {
     }
 
     /// On this connection.
-    private func isSent(_ offset: Int) -> Bool { oldest + UInt64(offset) < next }
+    func isSent(_ offset: Int) -> Bool { oldest + UInt64(offset) < next }
 
-    private func offset(_ packetIdentifier: UInt16) -> Int? {
+    func offset(_ packetIdentifier: UInt16) -> Int? {
         guard packetIdentifier != 0 else { return nil }
         let oldestIdentifier = Int(Self.packetIdentifier(oldest))
         let offset = (Int(packetIdentifier) - oldestIdentifier + 65_535) % 65_535

@@ -6,6 +6,8 @@ final class RetainedStore {
         var message: Message
         /// In the broker's timers while the message can expire.
         let timer: Timer
+        /// Its place in `kept`, below 0 when it is not there.
+        var place = -1
 
         init(_ message: Message) {
             self.message = message
@@ -19,6 +21,8 @@ final class RetainedStore {
     }
 
     private let root = Node()
+    /// What the journal keeps, in no order that matters.
+    var kept: [Entry] = []
     private(set) var count = 0
     /// Topic, payload and properties of all of them.
     private(set) var byteCount = 0

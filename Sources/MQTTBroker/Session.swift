@@ -7,6 +7,8 @@ package import MQTTWire
 /// MQTT 5.0 §4.1.
 package final class Session: @unchecked Sendable {
     package let clientIdentifier: String
+    /// The last CONNECT found it here: what the client remembers of it counts.
+    package internal(set) var isResumed = false
     /// Of the last CONNECT.
     package internal(set) var version: ProtocolVersion
     /// What the hub enforces: as asked, or as lowered by `BrokerLimits.keepAliveSecondsMax`; 0 is none.
@@ -26,10 +28,14 @@ package final class Session: @unchecked Sendable {
     var will: Will?
 
     var outbound = Outbound()
+    /// What of it the journal keeps.
+    var kept = KeptSession()
     /// Messages at QoS 0 wait until the connection has drained, and the hub was asked to say when.
     var isDrainWanted = false
     /// By the text of the filter.
     var subscriptions = IndexedList<ByteString, TopicFilter>()
+    /// The groups it is a member of by its shared subscriptions.
+    var sharedGroups: [SharedGroup] = []
     /// Subscriptions to queues, by the text of the filter.
     var queueSubscriptions = IndexedList<ByteString, QueueSubscription>()
 

@@ -15,6 +15,10 @@ final class SharedGroup {
     var members = IndexedList<UInt64, Subscription>()
     /// Where the round robin goes on.
     var turn = 0
+    /// The text of the filter, with its `$share`.
+    var filter: String?
+    /// What waits while no member is there; see `Broker+Share.swift`.
+    var backlog: Session?
 }
 
 /// All subscriptions by filter: a tree with one step a level. Matching visits, a level, the child of that
@@ -74,6 +78,28 @@ final class TopicTree {
         }
         prune(path, filter: filter)
         return true
+    }
+
+    /// The clients that share a filter.
+    func sharedGroup(_ filter: TopicFilter) -> SharedGroup? {
+        guard let name = filter.shareGroup else { return nil }
+        return bucket(of: filter)?.shared[name]
+    }
+
+    private func bucket(of filter: TopicFilter) -> Bucket? {
+        var node = root
+        for level in filter.levels {
+            guard let child = existingChild(of: node, level: level) else { return nil }
+            node = child
+        }
+        return filter.endsWithHash ? node.below : node.here
+    }
+
+    /// A session's subscription to a filter.
+    func subscription(of number: UInt64, to filter: TopicFilter) -> Subscription? {
+        guard let bucket = bucket(of: filter) else { return nil }
+        guard let name = filter.shareGroup else { return bucket.direct[number] }
+        return bucket.shared[name]?.members[number]
     }
 
     /// Appends every bucket whose filter matches.

@@ -33,6 +33,7 @@ struct TidyTests {
         "Telemetry": [], "Platform": ["CPlatform"], "Transport": ["CEpoll", "CPlatform", "Platform"],
         "MQTTWire": [], "MQTTBroker": ["MQTTWire"],
         "DeviceQueue": ["CChecksum", "CZstd", "Telemetry", "Platform"],
+        "BrokerJournal": ["CChecksum", "Platform"],
         "ConsumerGroups": ["CChecksum", "Telemetry", "Platform"],
         "PerpetualQuery": ["CChecksum", "QueryLanguage", "Telemetry"],
         "MosquittoClient": ["CMosquitto", "CEpoll", "Platform"],
@@ -43,7 +44,7 @@ struct TidyTests {
         "QueryReplay": ["QueryLanguage", "PerpetualQuery", "Telemetry", "Platform"],
         "Hub": [
             "Telemetry", "Platform", "Transport", "MQTTWire", "MQTTBroker", "DeviceQueue",
-            "ConsumerGroups", "PerpetualQuery", "ResultSink", "MosquittoClient", "Bridge",
+            "BrokerJournal", "ConsumerGroups", "PerpetualQuery", "ResultSink", "MosquittoClient", "Bridge",
         ],
         "SimulationKit": [
             "Hub", "DeviceQueue", "PerpetualQuery", "ResultSink", "MQTTWire", "Telemetry", "Platform",
