@@ -61,6 +61,7 @@ extension BrokerLoop {
         var count = 0
         for entry in entries where entry.answer != .nothing { count += 1 }
         guard count > 0 else { return }
+        traffic.controlPacketsSent &+= UInt64(count)
         var place = connection.output.extend(by: 4 * count)
         for entry in entries where entry.answer != .nothing {
             writeAcknowledgement(

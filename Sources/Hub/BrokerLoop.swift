@@ -71,6 +71,8 @@ package final class BrokerLoop: @unchecked Sendable {
     /// Bridges to the threads whose sockets are connections here; set before the first connection.
     var hops: [HopBrokerEnd] = []
     var smallestQueueWindow = Int.max
+    var traffic = LoopTraffic()
+    var systemTopics: SystemTopics
 
     /// - Parameters:
     ///   - storage: gets the batches; each comes back through `complete`, in order.
@@ -88,6 +90,8 @@ package final class BrokerLoop: @unchecked Sendable {
         self.counters = counters
         routes = RouteTable(seed: seed)
         broker = Broker(limits: limits.broker)
+        systemTopics = SystemTopics(
+            interval: limits.systemTopicsNanoseconds, now: clock.monotonicNanoseconds())
         packetBytesMax = Int(limits.broker.packetBytesMax)
         topicAliasMaximum = limits.broker.topicAliasMaximum
         self.ingest = ingest
@@ -237,6 +241,14 @@ package final class BrokerLoop: @unchecked Sendable {
                 counters.droppedSlowConsumer.wrappingIncrement(ordering: .relaxed)
                 return
             }
+            if connection.outboundAliases != nil {
+                connection.writeAliased(
+                    message,
+                    PublishHeader(
+                        qos: qos, retain: retain, duplicate: duplicate, packetIdentifier: identifier),
+                    subscriptionIdentifiers: subscriptions, expiryLeft: expiry)
+                return
+            }
             let packet = MessagePacket(
                 qos: qos, retain: retain, duplicate: duplicate, packetIdentifier: identifier,
                 subscriptionIdentifiers: subscriptions, expiryLeft: expiry)
@@ -263,6 +275,8 @@ package final class BrokerLoop: @unchecked Sendable {
         connection.session = session
         connection.version = session.version
         connection.keepAliveNanoseconds = UInt64(session.keepAliveSeconds) * 1_000_000_000
+        connection.outboundAliases =
+            session.topicAliasMaximum > 0 ? OutboundTopicAliases(maximum: session.topicAliasMaximum) : nil
         connection.client = number(ofClient: session.clientIdentifier)
         rejoinQueues(connection)
         guard connection.client != 0 else { return }
@@ -333,7 +347,9 @@ package final class BrokerLoop: @unchecked Sendable {
     private func flush(_ connection: Connection) {
         connection.isDirty = false
         guard connection.output.count > 0, let transport = connection.transport else { return }
-        connection.output.removeFirst(transport.send(connection.output.bytes))
+        let sentBytes = transport.send(connection.output.bytes)
+        traffic.bytesSent &+= UInt64(sentBytes)
+        connection.output.removeFirst(sentBytes)
         // A peer that takes nothing is not read either, with a gap between the marks: no switching to and fro.
         if connection.isWritable {
             connection.isWritable = connection.output.count <= limits.outputBytesMax
@@ -398,6 +414,7 @@ package final class BrokerLoop: @unchecked Sendable {
         loseSomePatience(now: now)
         broker.advance(now: now, actions: &actions)
         perform()
+        publishSystemTopics(now: now)
         tickJournal(now)
         submitQueueAcknowledgements(isForced: true)
         flushAll()

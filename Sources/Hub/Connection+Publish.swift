@@ -10,6 +10,7 @@ extension Connection {
         _ firstByte: UInt8, _ body: UnsafeRawBufferPointer, _ now: UInt64, _ loop: BrokerLoop
     ) throws(WireError) {
         let view = try PublishView(firstByte: firstByte, body: body, version: version)
+        loop.traffic.note(publishBytes: view.payload.count)
         if view.topicAlias != 0 {
             try takeAliasedPublish(view, body, now)
             return
@@ -62,6 +63,7 @@ extension Connection {
             return
         }
         guard let route else {
+            if SystemTopicName.contains(topic) { return refuseSystemTopic(view) }
             try publishOrdinary(view, topic, body, now)
             return
         }
@@ -160,6 +162,20 @@ extension Connection {
             write(.puback(Acknowledgement(packetIdentifier: view.packetIdentifier, reason: error.reason)))
         case .exactlyOnce:
             write(.pubrec(Acknowledgement(packetIdentifier: view.packetIdentifier, reason: error.reason)))
+        }
+    }
+
+    /// Only the hub publishes to `$SYS/…`. 3.1.1 has no word for it: the message is acknowledged and dropped, as
+    /// [MQTT-3.3.5-2] asks.
+    @inline(never)
+    private func refuseSystemTopic(_ view: PublishView) {
+        loop.broker.counters.systemTopicsRefused += 1
+        let answer = Acknowledgement(
+            packetIdentifier: view.packetIdentifier, reason: version == .v5 ? .notAuthorized : .success)
+        switch view.qos {
+        case .atMostOnce: break
+        case .atLeastOnce: write(.puback(answer))
+        case .exactlyOnce: write(.pubrec(answer))
         }
     }
 

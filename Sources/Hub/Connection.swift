@@ -51,6 +51,8 @@ package final class Connection {
     var isCleanStart = false
     /// Topic aliases of MQTT 5 §3.3.2.3.4, by number.
     var aliases: [UInt16: [UInt8]] = [:]
+    /// Those towards the client; nil when it takes none.
+    var outboundAliases: OutboundTopicAliases?
     /// Monotonic nanoseconds of the last bytes that came, for the keep-alive.
     var lastReadNanoseconds: UInt64
     /// 0: none was asked for.
@@ -113,7 +115,9 @@ package final class Connection {
         lastReadNanoseconds = now
         // Held once a read, and handed down from here.
         let loop = self.loop
+        var packetCount = 0
         var at = 0
+        defer { loop.traffic.note(packets: packetCount, byteCount: at) }
         while at < bytes.count, phase != .closing {
             let rest = UnsafeRawBufferPointer(rebasing: bytes[at...])
             // A stranger gets no memory worth speaking of.
@@ -123,6 +127,7 @@ package final class Connection {
                 let body = UnsafeRawBufferPointer(rebasing: rest[bodyOffset..<(bodyOffset + bodyBytes)])
                 take(rest[0], body, now, loop)
                 at += bodyOffset + bodyBytes
+                packetCount += 1
             case .incomplete:
                 loop.partialChanged(self, to: bytes.count - at)
                 return phase == .closing ? bytes.count : at
@@ -219,8 +224,7 @@ package final class Connection {
     }
 
     func write(_ packet: ControlPacket) {
-        var bytes: [UInt8] = []
-        encodePacket(packet, version: version, into: &bytes)
+        guard let bytes = encodeFitting(packet) else { return }
         output.append(bytes)
         loop.markDirty(self)
     }

@@ -16,6 +16,8 @@ package struct HubConfiguration: Sendable {
     /// Brokers that the hub takes messages from and mirrors topics with.
     package var upstreams: [UpstreamSettings] = []
     package var limits = HubLimits()
+    /// Seconds between two publications of `$SYS/broker/…`; 0 is never.
+    package var systemTopicsSeconds = 10
     /// Which topics are telemetry, in the order in which the rules are tried.
     package var ingest = IngestPreset.standard
     package var registration = Registration.open

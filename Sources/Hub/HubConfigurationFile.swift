@@ -15,6 +15,7 @@ import Yams
 /// queue: { segment_bytes: 67108864, compression: on, plain_bytes: 268435456 }
 /// retention: { age: 7d, bytes: 50GB, recordsPerDevice: 100000 }
 /// registration: closed
+/// sys_interval: 10
 /// ingest: [{ preset: azure }]        # see `IngestReader`
 /// upstream: [{ name: plant, url: mqtt://10.0.0.7, subscribe: [{ filter: tele/# }] }]   # see `UpstreamReader`
 /// ```
@@ -27,7 +28,7 @@ package enum HubConfigurationFile {
 
     private static let keys = [
         "data", "mqtt", "listeners", "loops", "http", "downstream", "queue", "retention", "ingest",
-        "registration", "upstream",
+        "registration", "upstream", "sys_interval",
     ]
     private static let queueKeys = ["segment_bytes", "compression", "plain_bytes"]
 
@@ -79,6 +80,7 @@ package enum HubConfigurationFile {
                 case "queue": readQueue(value)
                 case "ingest": readIngest(value)
                 case "registration": readRegistration(value)
+                case "sys_interval": readSystemInterval(value)
                 case "retention": readRetention(value)
                 case "upstream": readUpstream(value)
                 default: unknown(key, name, among: HubConfigurationFile.keys)
@@ -123,6 +125,14 @@ package enum HubConfigurationFile {
                 return
             }
             configuration.registration = policy
+        }
+
+        private mutating func readSystemInterval(_ node: Node) {
+            guard let seconds = node.scalar.flatMap({ Int($0.string) }), (0...86_400).contains(seconds) else {
+                problem(node, "sys_interval: is a whole number of seconds up to 86400; 0 turns $SYS off")
+                return
+            }
+            configuration.systemTopicsSeconds = seconds
         }
 
         private mutating func readQueue(_ node: Node) {

@@ -32,6 +32,8 @@ package struct HubLimits: Sendable {
     package var closeTimeoutNanoseconds: UInt64 = 5_000_000_000
     /// Bytes waiting for a peer that does not read before it is not read either.
     package var outputBytesMax = 1 << 20
+    /// Nanoseconds between two publications of `$SYS/broker/…`; 0 is never. A hub's configuration sets it.
+    package var systemTopicsNanoseconds: UInt64 = 0
 
     /// Threads that own sockets.
     package static let loops = 1...64

@@ -46,6 +46,7 @@ final class Pipeline: Sendable {
         var limits = configuration.limits
         // Files of the log and the sinks, and HTTP, must find descriptors however many devices connect.
         limits.connections = max(16, min(limits.connections, ProcessLimits.openFilesMax - 256))
+        limits.systemTopicsNanoseconds = UInt64(configuration.systemTopicsSeconds) * 1_000_000_000
         counters = HubCounters(startNonce: UInt64(bitPattern: clock.wallTicks()))
         thread = try EventThread(clock: clock)
 

@@ -31,15 +31,30 @@ extension Broker {
         let session = former ?? makeSession(identifier, version: packet.version)
         let properties = adopt(packet, session, connection, assigned: isAssigned ? identifier.text : nil)
         session.isResumed = former != nil
+        let connack = Connack(sessionPresent: former != nil, reason: .success, properties: properties)
+        if isTooLarge(connack, for: session) {
+            // Nothing may be sent that is larger, so the client cannot be told either. [MQTT-3.1.2-24]
+            counters.connectsRefused += 1
+            session.will = nil
+            actions.append(.close(connection))
+            detach(session, publishesWill: false, now: now, actions: &actions)
+            return
+        }
         if former != nil { counters.sessionsResumed += 1 }
         keepConnected(session)
         counters.connectsAccepted += 1
         actions.append(.accepted(connection, session))
-        let connack = Connack(sessionPresent: former != nil, reason: .success, properties: properties)
         actions.append(.send(connection, .connack(connack)))
 
         session.outbound.resume()
         pump(session, now: now, actions: &actions)
+    }
+
+    private func isTooLarge(_ connack: Connack, for session: Session) -> Bool {
+        guard let bytesMax = session.maximumPacketSize else { return false }
+        var bytes: [UInt8] = []
+        encodePacket(.connack(connack), version: session.version, into: &bytes)
+        return bytes.count > bytesMax
     }
 
     /// Why the CONNECT is refused, if so.
@@ -57,6 +72,7 @@ extension Broker {
             guard TopicName.isValid(will.topic, levelsMax: limits.topicLevels) else {
                 return isV5 ? .topicNameInvalid : .serverUnavailable
             }
+            if SystemTopicName.contains(will.topic) { return .notAuthorized }
             if let topic = will.properties.responseTopic,
                 !TopicName.isValid(topic, levelsMax: limits.topicLevels)
             {
@@ -114,6 +130,8 @@ extension Broker {
             session.expirySeconds = packet.cleanStart ? 0 : limits.sessionExpiryMaxSeconds
             session.receiveMaximum = 65_535
             session.maximumPacketSize = nil
+            session.topicAliasMaximum = 0
+            session.wantsProblemInformation = true
             return Properties()
         }
 
@@ -124,6 +142,8 @@ extension Broker {
         if session.expirySeconds != expiry { answer.sessionExpiryInterval = session.expirySeconds }
         session.receiveMaximum = Int(max(asked.receiveMaximum ?? 65_535, 1))
         session.maximumPacketSize = asked.maximumPacketSize.map(Int.init)
+        session.topicAliasMaximum = asked.topicAliasMaximum ?? 0
+        session.wantsProblemInformation = asked.requestProblemInformation != 0
 
         let keepAliveMax = limits.keepAliveSecondsMax
         let isUnlimited = keepAliveMax == 65_535

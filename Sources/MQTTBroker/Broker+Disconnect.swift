@@ -84,6 +84,7 @@ extension Broker {
         for filter in session.subscriptions.values {
             if filter.shareGroup != nil { leaveShare(session, filter) }
             tree.remove(session: session.number, filter: filter)
+            if filter.shareGroup != nil { counters.sharedSubscriptions -= 1 }
         }
         if !session.subscriptions.isEmpty { subscriptionVersion += 1 }
         counters.subscriptions -= session.subscriptions.count
@@ -101,6 +102,7 @@ extension Broker {
 
     private mutating func sessionDue(_ session: Session, now: UInt64, actions: inout [BrokerAction]) {
         if let due = session.expiryDue, due <= now {
+            counters.sessionsExpired += 1
             discard(session, now: now, actions: &actions)
             return
         }

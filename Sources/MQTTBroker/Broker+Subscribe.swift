@@ -51,6 +51,7 @@ extension Broker {
                 if filter.shareGroup != nil { leaveShare(session, filter) }
                 tree.remove(session: session.number, filter: filter)
                 counters.subscriptions -= 1
+                if filter.shareGroup != nil { counters.sharedSubscriptions -= 1 }
                 subscriptionVersion += 1
                 keepUnsubscribed(session, text)
                 reasons.append(.success)
@@ -95,6 +96,7 @@ extension Broker {
         keepSubscribed(subscription, request.filter)
         if isNew {
             counters.subscriptions += 1
+            if filter.shareGroup != nil { counters.sharedSubscriptions += 1 }
             subscriptionVersion += 1
         }
         let handling = isV5 ? request.retainHandling : 0

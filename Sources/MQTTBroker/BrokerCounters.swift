@@ -4,6 +4,8 @@ package struct BrokerCounters: Hashable, Sendable {
     package var connected = 0
     package var sessions = 0
     package var subscriptions = 0
+    /// Those of them that are shared.
+    package var sharedSubscriptions = 0
     package var retained = 0
     package var retainedBytes = 0
     /// Messages that wait in sessions to be sent, all sessions together.
@@ -16,6 +18,8 @@ package struct BrokerCounters: Hashable, Sendable {
     package var takeovers = 0
     package var sessionsResumed = 0
     package var sessionsDiscarded = 0
+    /// Of those the ones whose expiry passed while the client was away.
+    package var sessionsExpired = 0
     /// Messages handed in, by clients and by the hub; a QoS 2 message sent again is in `duplicatesReceived`.
     package var messagesIn = 0
     package var duplicatesReceived = 0
@@ -45,6 +49,8 @@ package struct BrokerCounters: Hashable, Sendable {
     package var keptBytes = 0
     /// Waiting messages whose body did not read back from the journal.
     package var droppedUnreadable = 0
+    /// Messages of clients to `$SYS/…`, where only the hub publishes.
+    package var systemTopicsRefused = 0
     /// Messages not retained because the store was full.
     package var retainedRefused = 0
 

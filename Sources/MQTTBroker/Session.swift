@@ -24,7 +24,11 @@ package final class Session: @unchecked Sendable {
     var expirySeconds: UInt32 = 0
     /// The client's, for this connection: messages in flight, and bytes of a packet (nil is any).
     var receiveMaximum = 65_535
-    var maximumPacketSize: Int?
+    package internal(set) var maximumPacketSize: Int?
+    /// Topic aliases the client takes from us on this connection; 0 is none. MQTT 5.0 §3.1.2.11.5.
+    package internal(set) var topicAliasMaximum: UInt16 = 0
+    /// Whether reason strings and user properties may stand in any packet. MQTT 5.0 §3.1.2.11.7.
+    package internal(set) var wantsProblemInformation = true
     var will: Will?
 
     var outbound = Outbound()

@@ -1,4 +1,5 @@
 import ArgumentParser
+import Hub
 import MosquittoClient
 
 #if canImport(Glibc)
@@ -52,7 +53,7 @@ struct Headend: AsyncParsableCommand {
             Exit status: 0 success, 1 a check failed, 2 usage or input error, 3 environment (port in use, disk, \
             missing file).
             """,
-        version: "headend 0.1.0",
+        version: HubVersion.text,
         subcommands: [
             RunCommand.self, ServeCommand.self, SimulateCommand.self, LoadCommand.self, SubscribeCommand.self,
             VerifyCommand.self, TortureCommand.self,

@@ -170,11 +170,11 @@ import Testing
 
     @Test func `What has become too large to be sent again makes room`() {
         let bench = bench()
-        for text in ["0123456789", "1", "2"] { bench.publish("t", text) }
+        for text in ["0123456789012345", "1", "2"] { bench.publish("t", text) }
         bench.drop(1)
         let lines = bench.connect(2, "a", clean: false, expiry: 1_000) {
             $0.properties.receiveMaximum = 1
-            $0.properties.maximumPacketSize = 12
+            $0.properties.maximumPacketSize = 18
         }
         #expect(lines.dropFirst(2) == ["2 PUBLISH t 1 q1 id 2 dup"])
         #expect(bench.puback(2, 2) == ["2 PUBLISH t 2 q1 id 3 dup"])
@@ -272,13 +272,14 @@ import Testing
         bench.drop(1)
         bench.publish("t", "0123456789+++")
         bench.publish("t", "y")
-        let lines = bench.connect(2, "a", clean: false) { $0.properties.maximumPacketSize = 10 }
+        let lines = bench.connect(2, "a", clean: false) { $0.properties.maximumPacketSize = 13 }
         #expect(lines.dropFirst(2) == ["2 PUBLISH t z q1 id 2 dup", "2 PUBLISH t y q1 id 3"])
         #expect(bench.broker.counters.droppedTooLarge == 4)
     }
 
     @Test func `The properties count in the size of a packet`() {
-        // 2 fixed header, 3 topic, 1 property length, and the properties.
+        // 2 fixed header, 3 topic, 1 property length, and the properties; 20 of payload, so that the CONNACK fits.
+        let payload = String(repeating: "p", count: 20)
         let cases: [(Int, [UInt32], (inout Publish) -> Void)] = [
             (6, [], { _ in }),
             (6 + 5, [], { $0.properties.messageExpiryInterval = 9 }),
@@ -297,11 +298,11 @@ import Testing
             ),
         ]
         for (bytes, identifiers, change) in cases {
-            for (maximum, count) in [(bytes - 1, 0), (bytes, 1)] {
+            for (maximum, count) in [(bytes + 19, 0), (bytes + 20, 1)] {
                 let bench = BrokerBench()
                 bench.connect(1, "a") { $0.properties.maximumPacketSize = UInt32(maximum) }
                 bench.subscribe(1, "#", identifier: identifiers.first)
-                #expect(bench.publish(1, "t", "", change: change).count == count, "\(bytes) bytes")
+                #expect(bench.publish(1, "t", payload, change: change).count == count, "\(bytes) bytes")
             }
         }
     }

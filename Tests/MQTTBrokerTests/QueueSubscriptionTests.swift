@@ -146,7 +146,7 @@ import Testing
 
     @Test func `A record too large for the client counts as delivered`() {
         let bench = BrokerBench()
-        bench.connect(1, "a") { $0.properties.maximumPacketSize = 10 }
+        bench.connect(1, "a") { $0.properties.maximumPacketSize = 13 }
         _ = subscribe(bench, ["$share/g/$queue/#"], [0: .joined(group: "g")])
         #expect(deliver(bench, 1...1) == ["1 acknowledged g 1"])
         #expect(bench.broker.counters.droppedTooLarge == 1)
