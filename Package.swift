@@ -100,12 +100,18 @@ let package = Package(
             ]),
 
         // Tests: the source itself, then each stage, then the real binary.
+        .target(name: "ConformanceKit", path: "Tests/ConformanceKit", resources: [.copy("Vectors")]),
         .testTarget(name: "TidyTests"),
         .testTarget(name: "TelemetryTests", dependencies: ["Telemetry"]),
         .testTarget(name: "TransportTests", dependencies: ["Transport", "Platform"]),
         .testTarget(name: "MQTTWireTests", dependencies: ["MQTTWire"], resources: [.copy("Vectors")]),
         .testTarget(name: "MQTTBrokerTests", dependencies: ["MQTTBroker", "MQTTWire"]),
         .testTarget(name: "BrokerJournalTests", dependencies: ["BrokerJournal", "Platform"]),
+        .testTarget(
+            name: "MQTTConformanceTests",
+            dependencies: [
+                "ConformanceKit", "Hub", "DeviceQueue", "MQTTBroker", "MQTTWire", "Platform", "Telemetry",
+            ]),
         .testTarget(
             name: "DeviceQueueTests",
             dependencies: ["DeviceQueue", "PerpetualQuery", "CChecksum", "Telemetry", "Platform"]),
@@ -139,7 +145,9 @@ let package = Package(
         .testTarget(name: "SimulationTests", dependencies: ["SimulationKit", "Platform"]),
         .testTarget(
             name: "ProcessTests",
-            dependencies: ["headend", "DeviceQueue", "MosquittoClient", "Telemetry", "Platform"],
+            dependencies: [
+                "headend", "ConformanceKit", "DeviceQueue", "MosquittoClient", "Telemetry", "Platform",
+            ],
             resources: [.copy("Scripts")]),
     ]
 )
