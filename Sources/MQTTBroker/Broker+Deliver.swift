@@ -17,7 +17,7 @@ extension Broker {
                 return
             }
             // What is retained goes out as the connection drains, and what comes meanwhile stays behind it.
-            if delivery.isReplay || session.outbound.queuedReplay > 0 {
+            if delivery.isReplay || session.outbound.hasUnacknowledgedWaiting {
                 enqueue(delivery, message, session, now: now)
                 wantDrain(session, connection, &actions)
                 return

@@ -59,10 +59,14 @@ struct Outbound {
     /// Waiting and not out of the retained ones; what `sessionQueueMessages` limits.
     private(set) var queuedLive = 0
     private(set) var queuedReplay = 0
+    /// Waiting at QoS 0, retained or live: what comes at QoS 0 meanwhile stays behind them. [MQTT-4.6.0-5]
+    private(set) var queuedUnacknowledged = 0
     /// Topic, payload and properties of the former; retained messages are in memory anyway.
     private(set) var queuedLiveBytes = 0
 
     var queuedCount: Int { queue.count }
+    /// What comes at QoS 0 has to wait behind something.
+    var hasUnacknowledgedWaiting: Bool { queuedReplay > 0 || queuedUnacknowledged > 0 }
     /// All in flight was sent on this connection.
     var isResent: Bool { next == oldest + UInt64(inflight.count) }
     /// Nothing is before a new message.
@@ -105,6 +109,7 @@ struct Outbound {
             presentCount += 1
             presentBytes += delivery.byteCount
         }
+        if delivery.qos == .atMostOnce { queuedUnacknowledged += 1 }
         if delivery.isReplay {
             queuedReplay += 1
         } else {
@@ -122,6 +127,7 @@ struct Outbound {
             presentCount -= 1
             presentBytes -= delivery.byteCount
         }
+        if delivery.qos == .atMostOnce { queuedUnacknowledged -= 1 }
         if delivery.isReplay {
             queuedReplay -= 1
         } else {

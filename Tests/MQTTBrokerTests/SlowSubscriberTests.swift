@@ -48,6 +48,20 @@ import Testing
         #expect(bench.publish("kept/20", "live", qos: .atMostOnce) == ["1 PUBLISH kept/20 live q0"])
     }
 
+    @Test("A message at QoS 0 stays behind one that waits, also when all retained ones have gone")
+    func overtaking() {
+        let bench = BrokerBench()
+        bench.drainsAtOnce = false
+        retain(2, on: bench, qos: .atLeastOnce)
+        bench.connect(1, "a") { $0.properties.receiveMaximum = 1 }
+        #expect(bench.subscribe(1, "#", qos: .atLeastOnce).count == 2, "SUBACK and the first")
+        #expect(bench.publish("t", "before", qos: .atMostOnce) == ["1 drain wanted"])
+        #expect(bench.puback(1, 1).count == 1, "the second retained one")
+        #expect(bench.publish("t", "after", qos: .atMostOnce) == [])
+        #expect(bench.drain(1) == ["1 PUBLISH t before q0", "1 PUBLISH t after q0"])
+        #expect(bench.publish("t", "live", qos: .atMostOnce) == ["1 PUBLISH t live q0"])
+    }
+
     @Test("Retained messages that still wait go with the connection or to the next one, and nothing hangs")
     func reconnect() {
         let bench = BrokerBench { $0.replayBurstBytes = 1_000 }
