@@ -30,6 +30,8 @@ package final class VectorRunner {
     /// What is not as the vector says; nothing after it was run.
     package struct Failure: Error, CustomStringConvertible {
         package var description: String
+
+        package init(description: String) { self.description = description }
     }
 
     private let host: any VectorHost

@@ -58,6 +58,7 @@ final class MemoryHub: VectorHost {
         func send(_ bytes: [UInt8]) {
             guard !isEnded, let connection else { return }
             pending += bytes
+            hub.heard.append(bytes)
             let used = pending.withUnsafeBytes { connection.receive($0, now: hub.clock.nanoseconds) }
             pending.removeFirst(used)
             hub.settle()
@@ -78,6 +79,8 @@ final class MemoryHub: VectorHost {
         }
     }
 
+    /// What was received, send by send.
+    var heard: [[UInt8]] = []
     /// The packets that connections were sent, one write being whole packets.
     var sent: [(version: ProtocolVersion, packet: [UInt8])] = []
     let loop: BrokerLoop
