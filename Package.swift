@@ -139,7 +139,7 @@ let package = Package(
         .testTarget(
             name: "HubTests",
             dependencies: [
-                "Hub", "DeviceQueue", "MQTTBroker", "MosquittoClient", "Platform", "Telemetry",
+                "Hub", "BrokerJournal", "DeviceQueue", "MQTTBroker", "MQTTWire", "MosquittoClient", "Platform", "Telemetry",
                 .product(name: "Atomics", package: "swift-atomics"),
             ]),
         .testTarget(name: "SimulationTests", dependencies: ["SimulationKit", "Platform"]),

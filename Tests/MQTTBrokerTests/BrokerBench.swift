@@ -9,6 +9,8 @@ final class BrokerBench {
     var now: UInt64 = 100
     /// The messages of the `willPublish` actions, which the lines show too.
     var wills: [Message] = []
+    /// The reads of bodies that were asked for.
+    var wanted: [BacklogRequest] = []
     /// The latest session of each connection.
     var accepted: [UInt64: Session] = [:]
     /// Every connection takes at once what it gets; else `drainWanted` shows in the lines and `drain` is the answer.
@@ -200,6 +202,7 @@ final class BrokerBench {
         case .close(let connection): "\(connection.rawValue) close"
         case .willPublish(let message): noteWill(message)
         case .sessionDiscarded(let identifier): "discarded \(identifier)"
+        case .backlogWanted(let request): noteWanted(request)
         case .queueAcknowledged(let connection, let ticket):
             "\(connection.rawValue) acknowledged \(ticket.group) \(ticket.ordinal)"
         case .queueLeft(let connection, let group): "\(connection.rawValue) left \(group)"
@@ -209,6 +212,11 @@ final class BrokerBench {
     private func noteAccepted(_ connection: ConnectionID, _ session: Session) -> String {
         accepted[connection.rawValue] = session
         return "\(connection.rawValue) accepted \(session.clientIdentifier)"
+    }
+
+    private func noteWanted(_ request: BacklogRequest) -> String {
+        wanted.append(request)
+        return "\(request.connection.rawValue) wants \(request.positions.count)"
     }
 
     private func noteWill(_ message: Message) -> String {

@@ -1,0 +1,292 @@
+import Platform
+import Synchronization
+
+/// A file system in memory that can crash at any mutating call, run out of room, and refuse to sync.
+///
+/// `@unchecked Sendable`: all state is touched with `lock` held.
+final class MemoryFileStore: FileStore, @unchecked Sendable {
+    /// What a crash does with what was not synced.
+    enum CrashMode: CaseIterable {
+        case keep, drop, torn
+    }
+
+    enum Change {
+        case write([UInt8], at: Int)
+        case truncate(Int)
+    }
+
+    final class Node {
+        var synced: [UInt8] = []
+        var bytes: [UInt8] = []
+        var changes: [Change] = []
+    }
+
+    let lock = Mutex(())
+    private var names: [String: Node] = [:]
+    private var syncedNames: [String: Node] = [:]
+    private var directories: Set<String> = []
+    private var locked: Set<String> = []
+    /// Mutating calls so far.
+    private(set) var operations = 0
+    /// The call at which the machine dies; what the call does is done in part, and not synced.
+    var crashAt: Int?
+    private(set) var hasCrashed = false
+    /// The call that fails and does nothing, and how; everything goes on behind it.
+    var failing: (at: Int, kind: FileError.Kind)?
+    /// Bytes that all files together may have.
+    var capacity = Int.max
+    var failsSync = false
+    var isDenied = false
+
+    func failure(_ kind: FileError.Kind, _ operation: String, _ path: String) -> FileError {
+        FileError(kind: kind, operation: operation, path: path, code: 5, message: "\(kind) by the test")
+    }
+
+    /// Counts a mutating call. Throws when the machine is dead.
+    private func operate(_ operation: String, _ path: String) throws(FileError) -> Bool {
+        if hasCrashed { throw failure(.failed, operation, path) }
+        operations += 1
+        if let failing, failing.at == operations { throw failure(failing.kind, operation, path) }
+        hasCrashed = operations == crashAt
+        return hasCrashed
+    }
+
+    private func locked<Success>(_ body: () throws(FileError) -> Success) throws(FileError) -> Success {
+        try lock.withLock { (_) throws(FileError) in try body() }
+    }
+
+    func createDirectory(_ path: String) throws(FileError) {
+        try locked { () throws(FileError) in
+            if isDenied { throw failure(.denied, "create", path) }
+            directories.insert(path)
+        }
+    }
+
+    func list(_ directory: String) throws(FileError) -> [String] {
+        lock.withLock { _ in
+            names.keys.filter { $0.hasPrefix(directory + "/") }.map {
+                String($0.dropFirst(directory.count + 1))
+            }
+            .filter { !$0.contains("/") }.sorted()
+        }
+    }
+
+    func open(_ path: String, writable: Bool) throws(FileError) -> any StoredFile {
+        try locked { () throws(FileError) in
+            if let node = names[path] { return MemoryFile(store: self, node: node, path: path) }
+            guard writable else { throw failure(.missing, "open", path) }
+            if isDenied { throw failure(.denied, "open", path) }
+            let dies = try operate("open", path)
+            let node = Node()
+            names[path] = node
+            if dies { throw failure(.failed, "open", path) }
+            return MemoryFile(store: self, node: node, path: path)
+        }
+    }
+
+    func exists(_ path: String) -> Bool {
+        lock.withLock { _ in names[path] != nil || directories.contains(path) }
+    }
+
+    func rename(_ path: String, to newPath: String) throws(FileError) {
+        try locked { () throws(FileError) in
+            let dies = try operate("rename", path)
+            guard let node = names.removeValue(forKey: path) else { throw failure(.missing, "rename", path) }
+            names[newPath] = node
+            if dies { throw failure(.failed, "rename", path) }
+        }
+    }
+
+    func remove(_ path: String) throws(FileError) {
+        try locked { () throws(FileError) in
+            let dies = try operate("remove", path)
+            names[path] = nil
+            if dies { throw failure(.failed, "remove", path) }
+        }
+    }
+
+    func synchronizeDirectory(_ path: String) throws(FileError) {
+        try locked { () throws(FileError) in
+            if try operate("sync", path) { throw failure(.failed, "sync", path) }
+            syncedNames = names
+        }
+    }
+
+    func lock(_ path: String) throws(FileError) -> any StoredFile {
+        try locked { () throws(FileError) in
+            if isDenied { throw failure(.denied, "lock", path) }
+            guard locked.insert(path).inserted else { throw failure(.locked, "lock", path) }
+            return MemoryFile(store: self, node: Node(), path: path, isLock: true)
+        }
+    }
+
+    func unlock(_ path: String) { lock.withLock { _ in _ = locked.remove(path) } }
+
+    func write(_ bytes: UnsafeRawBufferPointer, at offset: Int, _ node: Node, _ path: String)
+        throws(FileError)
+    {
+        try locked { () throws(FileError) in
+            let used = names.values.reduce(0) { $0 + $1.bytes.count }
+            if used + max(0, offset + bytes.count - node.bytes.count) > capacity {
+                throw failure(.full, "write", path)
+            }
+            let dies = try operate("write", path)
+            Self.apply(.write(Array(bytes), at: offset), to: &node.bytes)
+            node.changes.append(.write(Array(bytes), at: offset))
+            if dies { throw failure(.failed, "write", path) }
+        }
+    }
+
+    func synchronize(_ node: Node, _ path: String) throws(FileError) {
+        try locked { () throws(FileError) in
+            if try operate("sync", path) { throw failure(.failed, "sync", path) }
+            let changes = node.changes
+            node.changes = []
+            // As kernels do: after a failed sync the pages count as clean, and no later sync writes them.
+            if failsSync { throw failure(.failed, "sync", path) }
+            for change in changes { Self.apply(change, to: &node.synced) }
+        }
+    }
+
+    func truncate(_ node: Node, to byteCount: Int, _ path: String) throws(FileError) {
+        try locked { () throws(FileError) in
+            let dies = try operate("truncate", path)
+            Self.apply(.truncate(byteCount), to: &node.bytes)
+            node.changes.append(.truncate(byteCount))
+            if dies { throw failure(.failed, "truncate", path) }
+        }
+    }
+
+    static func apply(_ change: Change, to bytes: inout [UInt8]) {
+        switch change {
+        case .write(let new, let offset):
+            if bytes.count < offset + new.count {
+                bytes += [UInt8](repeating: 0, count: offset + new.count - bytes.count)
+            }
+            bytes.replaceSubrange(offset..<offset + new.count, with: new)
+        case .truncate(let count):
+            if bytes.count > count { bytes.removeLast(bytes.count - count) }
+            bytes += [UInt8](repeating: 0, count: count - bytes.count)
+        }
+    }
+
+    /// The process died and starts again; the machine, and with it what was written and not synced, stays.
+    func restartProcess() {
+        lock.withLock { _ in
+            hasCrashed = false
+            crashAt = nil
+            locked = []
+        }
+    }
+
+    /// What the disk holds after the machine died and came back.
+    func afterCrash(_ mode: CrashMode, seed: UInt64) -> MemoryFileStore {
+        lock.withLock { _ in
+            var random = SeededRandom(seed)
+            let next = MemoryFileStore()
+            next.directories = directories
+            let surviving = mode == .keep || (mode == .torn && random.below(2) == 0) ? names : syncedNames
+            for path in surviving.keys.sorted() {
+                guard let node = surviving[path] else { continue }
+                let copy = Node()
+                copy.bytes = mode == .keep ? node.bytes : node.synced
+                if mode == .torn {
+                    for change in node.changes { Self.tear(change, &copy.bytes, &random) }
+                }
+                copy.synced = copy.bytes
+                next.names[path] = copy
+            }
+            next.syncedNames = next.names
+            return next
+        }
+    }
+
+    /// Applies a part of a change: nothing, all, a prefix, or some of its sectors.
+    private static func tear(_ change: Change, _ bytes: inout [UInt8], _ random: inout SeededRandom) {
+        guard case .write(let new, let offset) = change else {
+            if random.below(2) == 0 { apply(change, to: &bytes) }
+            return
+        }
+        switch random.below(4) {
+        case 0: break
+        case 1: apply(change, to: &bytes)
+        case 2:
+            apply(.write(Array(new.prefix(Int(random.below(UInt64(new.count) + 1)))), at: offset), to: &bytes)
+        default:
+            for start in stride(from: 0, to: new.count, by: 64) where random.below(2) == 0 {
+                let part = Array(new[start..<min(start + 64, new.count)])
+                apply(.write(part, at: offset + start), to: &bytes)
+            }
+        }
+    }
+
+    /// The bytes of a file, to look at or to damage.
+    subscript(path: String) -> [UInt8] {
+        get { lock.withLock { _ in names[path]?.bytes ?? [] } }
+        set {
+            lock.withLock { _ in
+                let node = names[path] ?? Node()
+                node.bytes = newValue
+                node.synced = newValue
+                names[path] = node
+                syncedNames[path] = node
+            }
+        }
+    }
+
+    func forget(_ path: String) {
+        lock.withLock { _ in
+            names[path] = nil
+            syncedNames[path] = nil
+        }
+    }
+}
+
+final class MemoryFile: StoredFile, @unchecked Sendable {
+    private let store: MemoryFileStore
+    private let node: MemoryFileStore.Node
+    private let path: String
+    private let isLock: Bool
+
+    init(store: MemoryFileStore, node: MemoryFileStore.Node, path: String, isLock: Bool = false) {
+        self.store = store
+        self.node = node
+        self.path = path
+        self.isLock = isLock
+    }
+
+    func write(_ bytes: UnsafeRawBufferPointer, at offset: UInt64) throws(FileError) {
+        try store.write(bytes, at: Int(offset), node, path)
+    }
+
+    func read(into buffer: UnsafeMutableRawBufferPointer, at offset: UInt64) throws(FileError) -> Int {
+        store.lock.withLock { _ in
+            let count = max(0, min(buffer.count, node.bytes.count - Int(offset)))
+            if count > 0 { buffer.copyBytes(from: node.bytes[Int(offset)..<Int(offset) + count]) }
+            return count
+        }
+    }
+
+    func synchronize() throws(FileError) { try store.synchronize(node, path) }
+    func truncate(to byteCount: UInt64) throws(FileError) {
+        try store.truncate(node, to: Int(byteCount), path)
+    }
+    func byteCount() throws(FileError) -> UInt64 { store.lock.withLock { _ in UInt64(node.bytes.count) } }
+    func close() { if isLock { store.unlock(path) } }
+}
+
+/// SplitMix64: the same numbers from the same seed everywhere.
+struct SeededRandom {
+    private var state: UInt64
+    init(_ seed: UInt64) { state = seed }
+
+    mutating func next() -> UInt64 {
+        state &+= 0x9E37_79B9_7F4A_7C15
+        var bits = state
+        bits = (bits ^ (bits >> 30)) &* 0xBF58_476D_1CE4_E5B9
+        bits = (bits ^ (bits >> 27)) &* 0x94D0_49BB_1331_11EB
+        return bits ^ (bits >> 31)
+    }
+
+    mutating func below(_ limit: UInt64) -> UInt64 { next() % limit }
+}
