@@ -158,7 +158,9 @@ package final class BridgeBuffer {
             let scan = scan(bytes, at: position, limit: limit) { entries.append($0) }
             guard entries.isEmpty else { break }
             // What is committed is whole: it is longer than what was read, or damaged.
-            guard !scan.isDamaged, bytes.count == count, scan.byteCount > count else {
+            guard !scan.isDamaged, bytes.count == count, scan.byteCount > count,
+                UInt64(scan.byteCount) <= end - position
+            else {
                 throw damage(segment, position)
             }
             wanted = scan.byteCount

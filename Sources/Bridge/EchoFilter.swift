@@ -16,7 +16,10 @@ package struct EchoFilter {
         var payloadHash: UInt64
     }
 
+    /// Echoes that are to come.
     private var counts: [Key: Int] = [:]
+    /// Echoes that came: so many entries of `order` mean nothing any more, the oldest first.
+    private var settled: [Key: Int] = [:]
     /// What was sent, oldest first; an entry whose echo has come stands here until its time.
     private var order: [(key: Key, deadline: UInt64)] = []
     private var head = 0
@@ -40,7 +43,8 @@ package struct EchoFilter {
         guard !counts.isEmpty else { return false }
         let key = Self.key(topic, payload)
         guard let count = counts[key], count > 0 else { return false }
-        counts[key] = count - 1
+        counts[key] = count > 1 ? count - 1 : nil
+        settled[key, default: 0] += 1
         return true
     }
 
@@ -51,7 +55,11 @@ package struct EchoFilter {
     private mutating func forgetFirst() {
         let key = order[head].key
         head += 1
-        if let count = counts[key] { counts[key] = count > 1 ? count - 1 : nil }
+        if let count = settled[key] {
+            settled[key] = count > 1 ? count - 1 : nil
+        } else if let count = counts[key] {
+            counts[key] = count > 1 ? count - 1 : nil
+        }
         if head > 1_024, head * 2 > order.count {
             order.removeFirst(head)
             head = 0

@@ -17,7 +17,9 @@ struct BridgeRuleTests {
         #expect(TopicMap([Self.both], isInward: false).map(local)?.topic == remote)
     }
 
-    @Test("Other topics do not cross", arguments: ["site/7/state", "site/7/a/b/state", "site/8/a/state", "", "a"])
+    @Test(
+        "Other topics do not cross",
+        arguments: ["site/7/state", "site/7/a/b/state", "site/8/a/state", "", "a"])
     func staysHere(_ topic: String) {
         #expect(TopicMap([Self.both], isInward: true).map(topic) == nil)
     }
@@ -25,9 +27,11 @@ struct BridgeRuleTests {
     @Test(
         "Filters match as the standard says",
         arguments: [
-            ("#", "a", true), ("#", "a/b", true), ("#", "$SYS/a", false), ("a/#", "a", true), ("a/#", "a/", true),
+            ("#", "a", true), ("#", "a/b", true), ("#", "$SYS/a", false), ("a/#", "a", true),
+            ("a/#", "a/", true),
             ("a/#", "ab", false), ("a/+", "a", false), ("a/+", "a/", true), ("a/+", "a/b", true),
-            ("a/+", "a/b/c", false), ("+", "a", true), ("+", "$a", false), ("+/b", "/b", true), ("a", "a", true),
+            ("a/+", "a/b/c", false), ("+", "a", true), ("+", "$a", false), ("+/b", "/b", true),
+            ("a", "a", true),
             ("a", "a/b", false), ("$SYS/#", "$SYS/broker", true), ("+/+", "/", true), ("a/+/c", "a//c", true),
         ] as [(String, String, Bool)])
     func matches(_ filter: String, _ topic: String, _ expected: Bool) {
@@ -82,31 +86,31 @@ struct BridgeLoopTests {
         var echo = EchoFilter()
         echo.expect(topic: "t", payload: [1], now: 0)
         echo.expect(topic: "t", payload: [1], now: 1)
-        #expect(!echo.takeEcho(topic: "t", payload: [2], now: 2))
-        #expect(!echo.takeEcho(topic: "u", payload: [1], now: 2))
-        #expect(echo.takeEcho(topic: "t", payload: [1], now: 2))
-        #expect(echo.takeEcho(topic: "t", payload: [1], now: 2))
-        #expect(!echo.takeEcho(topic: "t", payload: [1], now: 2))
+        #expect(echo.takeEcho(topic: "t", payload: [2], now: 2) == false)
+        #expect(echo.takeEcho(topic: "u", payload: [1], now: 2) == false)
+        #expect(echo.takeEcho(topic: "t", payload: [1], now: 2) == true)
+        #expect(echo.takeEcho(topic: "t", payload: [1], now: 2) == true)
+        #expect(echo.takeEcho(topic: "t", payload: [1], now: 2) == false)
     }
 
     @Test("What does not come back is forgotten after half a minute, and the oldest of too many")
     func forgets() {
         var echo = EchoFilter()
         echo.expect(topic: "t", payload: [], now: 0)
-        #expect(!echo.takeEcho(topic: "t", payload: [], now: EchoFilter.lifetimeNanoseconds))
+        #expect(echo.takeEcho(topic: "t", payload: [], now: EchoFilter.lifetimeNanoseconds) == false)
         for index in 0...EchoFilter.messagesMax { echo.expect(topic: "\(index)", payload: [], now: 5) }
         #expect(echo.count == EchoFilter.messagesMax)
-        #expect(!echo.takeEcho(topic: "0", payload: [], now: 6))
-        #expect(echo.takeEcho(topic: "1", payload: [], now: 6))
+        #expect(echo.takeEcho(topic: "0", payload: [], now: 6) == false)
+        #expect(echo.takeEcho(topic: "1", payload: [], now: 6) == true)
     }
 
     @Test("An echo that was ticked off does not shorten the memory of an equal message sent later")
     func ticksOffOnce() {
         var echo = EchoFilter()
         echo.expect(topic: "t", payload: [], now: 0)
-        #expect(echo.takeEcho(topic: "t", payload: [], now: 1))
+        #expect(echo.takeEcho(topic: "t", payload: [], now: 1) == true)
         echo.expect(topic: "t", payload: [], now: 10)
         // The first entry's time is over; it must not take the second one's count with it.
-        #expect(echo.takeEcho(topic: "t", payload: [], now: EchoFilter.lifetimeNanoseconds + 5))
+        #expect(echo.takeEcho(topic: "t", payload: [], now: EchoFilter.lifetimeNanoseconds + 5) == true)
     }
 }

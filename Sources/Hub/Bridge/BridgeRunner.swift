@@ -71,7 +71,9 @@ final class BridgeRunner: @unchecked Sendable {
         self.log = log
         inward = TopicMap(settings.rules, isInward: true)
         outward = TopicMap(settings.rules, isInward: false)
-        status = Mutex(BridgeStatus(name: settings.name, url: settings.url.description))
+        var first = BridgeStatus(name: settings.name, url: settings.url.description)
+        first.bufferedBytes = store.bufferedBytes
+        status = Mutex(first)
         writer = LinkWriter(packetBytesMax: brokerLoop.packetBytesMax)
         window = SendWindow(position: store.state.cursor)
         link = BridgeLink(
