@@ -150,7 +150,7 @@ struct BridgeBufferTests {
             }
             at += 1
         }
-        #expect(at > 80)
+        #expect(at > 70)
     }
 
     @Test("A full disk takes nothing and goes on where it was when there is room")

@@ -45,7 +45,7 @@ struct UpstreamConfigurationTests {
                 == ["1 tele/+/SENSOR", "0 $share/hubs/raw/#", "1 there/#"])
         #expect(upstream.localSubscriptions.map { "\($0.qos) \($0.filter)" } == ["1 here/#", "1 a/b"])
         #expect(configuration.notes.count == 1)
-        #expect(configuration.notes.first?.hasPrefix("hub.yaml:19:") == true)
+        #expect(configuration.notes.first?.hasPrefix("hub.yaml:18:") == true)
     }
 
     @Test(
