@@ -32,7 +32,8 @@ extension Broker {
     /// After a message was put behind what waits.
     @inline(__always)
     mutating func noteBacklog(_ session: Session, now: UInt64) {
-        guard
+        // What a lasting session does not take now is on disk for it: nobody has to wait.
+        guard !session.kept.isKept,
             session.outbound.queuedLive >= limits.awaitedMessages
                 || session.outbound.queuedLiveBytes >= limits.awaitedBytes
         else { return }
