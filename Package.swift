@@ -32,6 +32,12 @@ let package = Package(
         .target(name: "Transport", dependencies: ["CEpoll", "CPlatform", "Platform"]),
         .target(name: "MQTTWire"),
         .target(name: "MQTTBroker", dependencies: ["MQTTWire"]),
+        .target(
+            name: "Access",
+            dependencies: [
+                .product(name: "Crypto", package: "swift-crypto"),
+                .product(name: "CryptoExtras", package: "swift-crypto"),
+            ]),
         .systemLibrary(name: "CZstd", pkgConfig: "libzstd", providers: [.apt(["libzstd-dev"])]),
         .target(
             name: "DeviceQueue",
@@ -66,7 +72,7 @@ let package = Package(
         .target(
             name: "Hub",
             dependencies: [
-                "Telemetry", "Platform", "Transport", "MQTTWire", "MQTTBroker", "DeviceQueue",
+                "Telemetry", "Platform", "Transport", "MQTTWire", "MQTTBroker", "Access", "DeviceQueue",
                 "BrokerJournal", "ConsumerGroups",
                 "PerpetualQuery", "ResultSink", "MosquittoClient", "Bridge",
                 .product(name: "Atomics", package: "swift-atomics"),
@@ -93,7 +99,7 @@ let package = Package(
             name: "headend",
             dependencies: [
                 "Hub", "SimulationKit", "Fleet", "Load", "Verify", "QueryLanguage", "PerpetualQuery",
-                "QueryReplay", "MQTTWire", "DeviceQueue", "Telemetry",
+                "QueryReplay", "MQTTWire", "Access", "DeviceQueue", "Telemetry",
                 "Platform", "MosquittoClient",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "UnixSignals", package: "swift-service-lifecycle"),
@@ -112,6 +118,7 @@ let package = Package(
             dependencies: [
                 "ConformanceKit", "Hub", "DeviceQueue", "MQTTBroker", "MQTTWire", "Platform", "Telemetry",
             ]),
+        .testTarget(name: "AccessTests", dependencies: ["Access"]),
         .testTarget(
             name: "DeviceQueueTests",
             dependencies: ["DeviceQueue", "PerpetualQuery", "CChecksum", "Telemetry", "Platform"]),
@@ -139,7 +146,8 @@ let package = Package(
         .testTarget(
             name: "HubTests",
             dependencies: [
-                "Hub", "BrokerJournal", "DeviceQueue", "MQTTBroker", "MQTTWire", "MosquittoClient", "Platform", "Telemetry",
+                "Hub", "Access", "BrokerJournal", "DeviceQueue", "MQTTBroker", "MQTTWire", "MosquittoClient",
+                "Platform", "Telemetry",
                 .product(name: "Atomics", package: "swift-atomics"),
             ]),
         .testTarget(name: "SimulationTests", dependencies: ["SimulationKit", "Platform"]),

@@ -16,6 +16,11 @@ extension BrokerLoop {
                 verdicts[index] = .refused(QueueFilter.advice)
                 continue
             }
+            guard maySubscribe(request.filter, connection) else {
+                // The broker refuses it with the reason; the group need not know.
+                verdicts[index] = .refused(QueueFilter.advice)
+                continue
+            }
             if connection.memberships[filter.group] != nil {
                 verdicts[index] = .joined(group: filter.group)
                 continue
@@ -49,7 +54,7 @@ extension BrokerLoop {
         let place = ConnectionPlace(connection)
         let member = Self.member(connection)
         for text in broker.queueFilters(of: connection.id) {
-            guard let filter = QueueFilter(text) else { continue }
+            guard let filter = QueueFilter(text), maySubscribe(text, connection) else { continue }
             let join = join(filter, member, from: nil, connection)
             Task {
                 let result = await groups.join(join)
@@ -185,7 +190,7 @@ extension BrokerLoop {
 }
 
 /// A connection as other threads name it.
-private struct ConnectionPlace: Sendable {
+struct ConnectionPlace: Sendable {
     let slot: UInt32
     let generation: UInt32
 

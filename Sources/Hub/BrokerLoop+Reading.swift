@@ -12,7 +12,13 @@ import Platform
 extension BrokerLoop {
     /// Whether a connection may read now; if not it is told later, by `ConnectionTransport.resumeReading`.
     package func mayRead(_ connection: Connection) -> Bool {
-        if !isPaused, connection.isWritable, !isSubscriberBehind(for: connection) { return true }
+        if !isPaused, connection.isWritable, !connection.isWaiting, !isSubscriberBehind(for: connection) {
+            return true
+        }
+        if connection.isWaiting {
+            if connection.hold == .none { connection.hold = .wait }
+            return false
+        }
         if isStorageBehind(for: connection) {
             hold(connection)
             return false
@@ -82,10 +88,18 @@ extension BrokerLoop {
         if isStorageBehind(for: connection) { hold(connection) } else { release(connection) }
     }
 
+    /// The connection's password is checked, or its turn has come again.
+    func endWait(of connection: Connection) {
+        guard connection.isWaiting else { return }
+        connection.isWaiting = false
+        if connection.hold == .wait { release(connection) }
+    }
+
     private func release(_ connection: Connection) {
         connection.hold = .none
         // It was not read: the peer's silence begins now.
         connection.lastReadNanoseconds = clock.monotonicNanoseconds()
+        connection.acceptedNanoseconds = connection.lastReadNanoseconds
         connection.transport?.resumeReading()
     }
 

@@ -53,6 +53,18 @@ package final class BrokerLoop: @unchecked Sendable {
     /// Bytes of packets whose rest has not come yet, all connections together.
     var partialBytes = 0
     private(set) var isStopping = false
+    /// Who is let in and what he may do; set before the first connection, nil where everybody may do everything.
+    var access: AccessControl?
+    /// Checks passwords.
+    let logins = LoginThread()
+    /// By `ConnectionOrigin.listener`, the last for all others.
+    var listeners: [ListenerUsage]
+    /// Connections without a CONNECT, oldest first from `pendingHead` on, with others that are settled.
+    var pending: [ConnectionPlace] = []
+    var pendingHead = 0
+    var pendingCount = 0
+    /// Connections that are above their rate.
+    var rateHeld: [ConnectionPlace] = []
 
     /// QoS 2 packet identifiers that the log says a client had not released when the hub last stopped, by the
     /// client's number; taken from the log when the client is first seen.
@@ -95,6 +107,7 @@ package final class BrokerLoop: @unchecked Sendable {
         packetBytesMax = Int(limits.broker.packetBytesMax)
         topicAliasMaximum = limits.broker.topicAliasMaximum
         self.ingest = ingest
+        listeners = [ListenerUsage(limits: limits.listener)]
     }
 
     // MARK: Connections
@@ -102,7 +115,7 @@ package final class BrokerLoop: @unchecked Sendable {
     /// - Returns: nil when the limit of connections is reached.
     package func addConnection(now: UInt64, from origin: ConnectionOrigin = ConnectionOrigin()) -> Connection?
     {
-        guard connectionCount < limits.connections, !isStopping else {
+        guard connectionCount < limits.connections, !isStopping, takesConnection(from: origin, now: now) else {
             counters.connectionsRefused.wrappingIncrement(ordering: .relaxed)
             return nil
         }
@@ -123,6 +136,7 @@ package final class BrokerLoop: @unchecked Sendable {
         slots[slot] = connection
         connectionCount += 1
         counters.connections.wrappingIncrement(ordering: .relaxed)
+        beginPending(connection)
         return connection
     }
 
@@ -133,6 +147,7 @@ package final class BrokerLoop: @unchecked Sendable {
         slots[Int(connection.slot)] = nil
         freeSlots.append(Int(connection.slot))
         counters.connections.wrappingDecrement(ordering: .relaxed)
+        endConnection(connection)
         leaveQueues(connection)
         forgetReading(of: connection)
         let wasConnected = connection.session != nil
@@ -178,10 +193,18 @@ package final class BrokerLoop: @unchecked Sendable {
     // MARK: The broker
 
     func brokerConnect(_ packet: Connect, from connection: Connection, now: UInt64) {
+        endPending(connection)
         connection.isCleanStart = packet.cleanStart
+        guard let access else { return letIn(packet, connection, nil, now: now) }
+        admit(packet, connection, access, now: now)
+    }
+
+    /// Gives the broker a client that may come in.
+    func letIn(_ packet: Connect, _ connection: Connection, _ rights: HeldRights?, now: UInt64) {
+        connection.rights = rights
         broker.connect(
             connection.id, packet,
-            assignedIdentifier: counters.assignedClientIdentifier(connection.id.rawValue),
+            assignedIdentifier: counters.assignedClientIdentifier(connection.id.rawValue), rights: rights,
             now: now, actions: &actions)
         perform()
     }
@@ -388,13 +411,20 @@ package final class BrokerLoop: @unchecked Sendable {
         for case .some(let connection) in slots {
             let limit: UInt64
             switch connection.phase {
+            case .authenticating: continue
             case .awaitingConnect:
                 if connection.hold == .storage { continue }
-                limit = limits.connectTimeoutNanoseconds
+                limit = connection.connectTimeoutNanoseconds
+                // Of the whole CONNECT, not of each byte.
+                if now > connection.acceptedNanoseconds + limit {
+                    counters.connectTimeouts.wrappingIncrement(ordering: .relaxed)
+                    stuck.append(connection)
+                }
+                continue
             case .connected:
                 // Whom the hub itself does not read is not silent.
                 guard connection.keepAliveNanoseconds > 0, connection.hold != .storage,
-                    connection.hold != .subscriber
+                    connection.hold != .subscriber, !connection.isWaiting
                 else { continue }
                 limit = connection.keepAliveNanoseconds + connection.keepAliveNanoseconds / 2
             case .closing:
@@ -407,6 +437,7 @@ package final class BrokerLoop: @unchecked Sendable {
             counters.keepAliveTimeouts.wrappingIncrement(ordering: .relaxed)
             connection.refuse(WireError(.keepAliveTimeout, "nothing was heard within 1.5 keep-alives"), now)
         }
+        releaseRated(now: now)
         for connection in stuck {
             connection.transport?.abort()
             removeConnection(connection)

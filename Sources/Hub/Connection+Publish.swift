@@ -58,6 +58,7 @@ extension Connection {
                     ? .known(route.device) : try deviceOfMessage(route.index, match, view, topic, body)
             }
         } catch {
+            if error.reason == .notAuthorized { return denyPublish(view, topic) }
             guard error.reason == .quotaExceeded else { throw error }
             try rejectPublish(view, error)
             return

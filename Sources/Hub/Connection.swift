@@ -24,10 +24,12 @@ package protocol ConnectionTransport: AnyObject {
 /// The hot path is `receive`: every frame of a read is handled in one pass over the raw bytes; a telemetry
 /// publish becomes a frame in the loop's staging buffer without an object of its own.
 package final class Connection {
-    enum Phase {
+    enum Phase: UInt8 {
         /// Nothing but CONNECT is taken.
         case awaitingConnect
         case connected
+        /// Its password is being checked; what comes is kept.
+        case authenticating
         /// What still comes in is ignored.
         case closing
     }
@@ -76,9 +78,30 @@ package final class Connection {
         case output
         /// A subscriber of what it publishes is behind.
         case subscriber
+        /// `isWaiting`.
+        case wait
     }
 
     var hold = Hold.none
+    /// It is not read for a while: its password is being checked, or it has sent more than it may.
+    var isWaiting = false
+    /// What the client may do; nil where everybody may do everything.
+    var rights: HeldRights?
+    /// Monotonic nanoseconds since when its CONNECT is waited for.
+    var acceptedNanoseconds: UInt64
+    /// It has not sent its CONNECT yet.
+    var isPending = false
+    var connectTimeoutNanoseconds: UInt64 = 0
+    /// The client has a rate of messages or bytes.
+    var isRated = false
+    var messageRate = RateMeter()
+    var byteRate = RateMeter()
+    /// Monotonic nanoseconds until which its rate keeps it from being read.
+    var waitsUntil: UInt64 = 0
+    /// Topics that the client may publish to, by their routes.
+    var publishable = RouteMarks()
+    /// Bytes that came while its password was being checked, and what is left of them.
+    var kept: [UInt8] = []
     /// False while more waits for the peer than should.
     var isWritable = true
     /// It was held for a subscriber once: when any is awaited it is not read in the first place.
@@ -106,19 +129,33 @@ package final class Connection {
         self.origin = origin
         self.loop = loop
         lastReadNanoseconds = now
+        acceptedNanoseconds = now
     }
 
     /// Takes the bytes of a read.
     ///
     /// - Returns: how many were used; the rest is the beginning of a frame and comes again with more behind it.
     package func receive(_ bytes: UnsafeRawBufferPointer, now: UInt64) -> Int {
+        guard kept.isEmpty else { return receiveBehindKept(bytes, now) }
+        let used = process(bytes, now: now)
+        guard phase == .authenticating, used < bytes.count else { return used }
+        kept = Array(bytes[used...])
+        loop.partialChanged(self, to: kept.count)
+        return bytes.count
+    }
+
+    /// Takes every whole frame of the bytes.
+    func process(_ bytes: UnsafeRawBufferPointer, now: UInt64) -> Int {
         lastReadNanoseconds = now
         // Held once a read, and handed down from here.
         let loop = self.loop
         var packetCount = 0
         var at = 0
-        defer { loop.traffic.note(packets: packetCount, byteCount: at) }
-        while at < bytes.count, phase != .closing {
+        defer {
+            loop.traffic.note(packets: packetCount, byteCount: at)
+            if isRated { loop.charge(self, messages: packetCount, bytes: at, now: now) }
+        }
+        while at < bytes.count, phase.rawValue < Phase.authenticating.rawValue {
             let rest = UnsafeRawBufferPointer(rebasing: bytes[at...])
             // A stranger gets no memory worth speaking of.
             let bytesMax = phase == .connected ? loop.packetBytesMax : Self.connectBytesMax
@@ -135,7 +172,7 @@ package final class Connection {
             }
         }
         loop.partialChanged(self, to: 0)
-        return bytes.count
+        return phase == .authenticating ? at : bytes.count
     }
 
     /// Bytes of a CONNECT with its will and credentials: each of those has at most 64 KiB.
@@ -266,11 +303,13 @@ package final class Connection {
         of topic: UnsafeRawBufferPointer, _ match: inout IngestTable.Match?
     ) throws(WireError) -> UInt32? {
         if let index = loop.routes.find(topic) {
+            if let rights, !mayPublish(topic, to: index, rights) { throw Self.notAuthorized }
             publishesTelemetry = true
             remember(topic, index)
             return index
         }
         if let error = validateTopicName(topic) { throw error }
+        if let rights, !mayPublish(topic, rights) { throw Self.notAuthorized }
         guard let found = loop.ingest.match(topic) else { return nil }
         match = found
         publishesTelemetry = true
@@ -296,6 +335,9 @@ package final class Connection {
     }
 
     static let deviceLimit = WireError(.quotaExceeded, "the hub's limit of devices is reached")
+
+    /// The rights of the client are others now: the topic of its next message is looked up again.
+    func forgetRoute() { lastRoute = IngestBatch.Entry.noRoute }
 
     private func remember(_ topic: UnsafeRawBufferPointer, _ index: UInt32) {
         lastTopic.removeFirst(lastTopic.count)

@@ -30,7 +30,7 @@ package final class Hub: Sendable {
     ) async throws -> Hub {
         let directory = try DataDirectory.open(
             configuration.dataDirectory, files: files, createIfMissing: true)
-        for note in configuration.notes { log(note) }
+        for note in configuration.notes + configuration.accessNotes { log(note) }
         let started = clock.monotonicNanoseconds()
         let pipeline: Pipeline
         do {
@@ -81,6 +81,12 @@ package final class Hub: Sendable {
     package var status: HubStatus {
         HubStatus(
             pipeline, uptimeSeconds: Int((clock.monotonicNanoseconds() - startedNanoseconds) / 1_000_000_000))
+    }
+
+    /// Puts the users and the access rules of a configuration in force; running connections stay, and stay who they
+    /// are. All else of it is left aside.
+    package func replaceAccess(by configuration: HubConfiguration) async {
+        await pipeline.replaceAccess(configuration.access)
     }
 
     /// Drains and closes; afterwards another process may open the data directory.

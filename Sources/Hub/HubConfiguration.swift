@@ -18,6 +18,8 @@ package struct HubConfiguration: Sendable {
     package var limits = HubLimits()
     /// Seconds between two publications of `$SYS/broker/…`; 0 is never.
     package var systemTopicsSeconds = 10
+    /// Who may connect and what he may do.
+    package var access = AccessSettings()
     /// Which topics are telemetry, in the order in which the rules are tried.
     package var ingest = IngestPreset.standard
     package var registration = Registration.open

@@ -18,6 +18,9 @@ import Yams
 /// sys_interval: 10
 /// ingest: [{ preset: azure }]        # see `IngestReader`
 /// upstream: [{ name: plant, url: mqtt://10.0.0.7, subscribe: [{ filter: tele/# }] }]   # see `UpstreamReader`
+/// users: users                       # see `AccessReader`
+/// acl: [{ allow: publish, user: gateway, topic: devices/# }]
+/// anonymous: false
 /// ```
 package enum HubConfigurationFile {
     /// Everything that is wrong with a configuration file, a line each. Exit status 2.
@@ -28,7 +31,7 @@ package enum HubConfigurationFile {
 
     private static let keys = [
         "data", "mqtt", "listeners", "loops", "http", "downstream", "queue", "retention", "ingest",
-        "registration", "upstream", "sys_interval",
+        "registration", "upstream", "sys_interval", "users", "acl", "anonymous", "limits",
     ]
     private static let queueKeys = ["segment_bytes", "compression", "plain_bytes"]
 
@@ -37,11 +40,14 @@ package enum HubConfigurationFile {
         -> HubConfiguration
     {
         let text = String(decoding: try files.contents(of: path), as: UTF8.self)
-        return try parse(text, path: path)
+        return try parse(text, path: path, files: files)
     }
 
-    package static func parse(_ text: String, path: String) throws -> HubConfiguration {
-        var reader = Reader(path: path)
+    /// - Parameter files: where files that it names are read from.
+    package static func parse(
+        _ text: String, path: String, files: any FileStore = PosixFileStore()
+    ) throws -> HubConfiguration {
+        var reader = Reader(path: path, access: AccessReader(path: path, files: files))
         let node: Node?
         do {
             node = try Yams.compose(yaml: text)
@@ -49,12 +55,15 @@ package enum HubConfigurationFile {
             throw Problems(lines: ["\(path): \(error)"])
         }
         if let node { reader.read(node) }
+        reader.problems += reader.access.problems
+        reader.configuration.access = reader.access.settings
         guard reader.problems.isEmpty else { throw Problems(lines: reader.problems) }
         return reader.configuration
     }
 
     private struct Reader {
         let path: String
+        var access: AccessReader
         var configuration = HubConfiguration()
         var problems: [String] = []
 
@@ -83,6 +92,13 @@ package enum HubConfigurationFile {
                 case "sys_interval": readSystemInterval(value)
                 case "retention": readRetention(value)
                 case "upstream": readUpstream(value)
+                case "limits":
+                    var reader = LimitReader(path: path)
+                    reader.read(value, into: &configuration.limits)
+                    problems += reader.problems
+                case "users": access.readUsers(value)
+                case "acl": access.readList(value)
+                case "anonymous": access.readAnonymous(value)
                 default: unknown(key, name, among: HubConfigurationFile.keys)
                 }
             }

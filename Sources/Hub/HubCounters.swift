@@ -23,6 +23,17 @@ package final class HubCounters: Sendable {
     let pauses = ManagedAtomic<Int>(0)
     /// Connections closed because packets in pieces took too much memory.
     let partialsRefused = ManagedAtomic<Int>(0)
+    /// Connections turned away because too many came in a second, and those cut off that never sent a CONNECT while
+    /// too many others had not either.
+    let connectFloods = ManagedAtomic<Int>(0)
+    let pendingCut = ManagedAtomic<Int>(0)
+    /// Connections closed because their CONNECT did not come in time.
+    let connectTimeouts = ManagedAtomic<Int>(0)
+    /// Times that a client was above its rate and not read for a while.
+    let rateWaits = ManagedAtomic<Int>(0)
+    /// Messages that clients had no right to publish.
+    let publishesDenied = ManagedAtomic<Int>(0)
+    private let refusedConnects = Mutex([Int](repeating: 0, count: AccessControl.Refusal.allCases.count))
     private let reasons = Mutex<(rejections: [String: Int], refusals: [String: Int])>(([:], [:]))
     private let broker = Mutex(BrokerCounters())
     private let gauges = Mutex(LoopGauges())
@@ -32,6 +43,9 @@ package final class HubCounters: Sendable {
     package init(startNonce: UInt64) { self.startNonce = startNonce }
 
     func note(rejection reason: String) { reasons.withLock { $0.rejections[reason, default: 0] += 1 } }
+    func note(refusedConnect refusal: AccessControl.Refusal) {
+        refusedConnects.withLock { $0[refusal.rawValue] += 1 }
+    }
     func note(refusal reason: String) { reasons.withLock { $0.refusals[reason, default: 0] += 1 } }
     func brokerSnapshot(_ counters: BrokerCounters) { broker.withLock { $0 = counters } }
     func loopSnapshot(_ values: LoopGauges) { gauges.withLock { $0 = values } }
@@ -44,6 +58,12 @@ package final class HubCounters: Sendable {
     /// Connections ended for what the peer sent, by MQTT reason code.
     package var refusalsByReason: [(reason: String, count: Int)] {
         reasons.withLock { $0.refusals.sorted { $0.key < $1.key }.map { ($0.key, $0.value) } }
+    }
+
+    /// Clients that were not let in, by why.
+    package var connectRefusals: [(reason: String, count: Int)] {
+        let counts = refusedConnects.withLock { $0 }
+        return AccessControl.Refusal.allCases.map { ($0.name, counts[$0.rawValue]) }
     }
 
     var brokerCounters: BrokerCounters { broker.withLock { $0 } }

@@ -26,8 +26,11 @@ package struct HubLimits: Sendable {
     /// read in a tenth of a second at a start.
     package var journalBytesMin: UInt64 = 64 << 20
     package var journalCleaningBytes = 256 << 10
-    /// A socket that sent no CONNECT by then is closed.
-    package var connectTimeoutNanoseconds: UInt64 = 30_000_000_000
+    /// Sockets that have not sent a whole CONNECT yet; above it the oldest of them is closed. 10,000: two seconds of
+    /// the fastest reconnect, and a tenth of `connections`.
+    package var pendingConnections = 10_000
+    /// Of each listener that does not say otherwise.
+    package var listener = ListenerLimits()
     /// A peer that does not take the last bytes of a connection is cut off by then.
     package var closeTimeoutNanoseconds: UInt64 = 5_000_000_000
     /// Bytes waiting for a peer that does not read before it is not read either.

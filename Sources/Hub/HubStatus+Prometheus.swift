@@ -80,6 +80,13 @@ extension HubStatus {
             "headend_mqtt_accept_pauses_total", "counter",
             "Times the system had no descriptor for another connection.", [("", acceptPauses)])
         metric(
+            "headend_mqtt_denied_total", "counter", "What clients had no right to, and were not let in for.",
+            denied.map { ("{of=\"\($0.name)\"}", $0.count) })
+        metric(
+            "headend_mqtt_limited_total", "counter",
+            "Connections closed at the door, and waits of clients above their rate.",
+            limited.map { ("{of=\"\($0.name)\"}", $0.count) })
+        metric(
             "headend_mqtt_keepalive_timeouts_total", "counter", "Connections that went silent.",
             [("", keepAliveTimeouts)])
         metric(

@@ -64,6 +64,10 @@ package struct HubStatus: Sendable {
     package var unloggedQoS2: Int
     /// Sessions, retained messages, what waits, and what was not delivered or not kept and why.
     package var broker: [(name: String, count: Int)]
+    /// What clients had no right to, and were not let in for.
+    package var denied: [(name: String, count: Int)]
+    /// Connections closed at the door, and clients held to their rate.
+    package var limited: [(name: String, count: Int)]
     /// Messages that subscribers did not get: too slow at QoS 0, or their session's buffer was full.
     package var droppedForSubscribers: Int
 
@@ -131,6 +135,18 @@ package struct HubStatus: Sendable {
             ("retainedRefused", broker.retainedRefused), ("replaysRefused", broker.replaysRefused),
             ("connectsRefused", broker.connectsRefused), ("protocolErrors", broker.protocolErrors),
         ]
+        denied =
+            [
+                ("publish", pipeline.counters.publishesDenied.load(ordering: .relaxed)),
+                ("subscribe", broker.subscribesDenied), ("deliver", broker.droppedDenied),
+                ("will", broker.willsDenied),
+            ] + pipeline.counters.connectRefusals.map { ($0.reason, $0.count) }
+        limited = [
+            ("connectRate", pipeline.counters.connectFloods.load(ordering: .relaxed)),
+            ("pendingConnections", pipeline.counters.pendingCut.load(ordering: .relaxed)),
+            ("connectTimeout", pipeline.counters.connectTimeouts.load(ordering: .relaxed)),
+            ("clientRate", pipeline.counters.rateWaits.load(ordering: .relaxed)),
+        ]
         droppedForSubscribers =
             slow + broker.droppedQueueFull + broker.droppedTooLarge + broker.droppedUnreadable
     }
@@ -175,6 +191,8 @@ package struct HubStatus: Sendable {
             Column("connectionsTurnedAway", .bigint(Int64(connectionsTurnedAway))),
             Column("acceptPauses", .bigint(Int64(acceptPauses))),
             Column("keepAliveTimeouts", .bigint(Int64(keepAliveTimeouts))),
+            Column("denied", Self.value(of: denied.map { ($0.name, $0.count) })),
+            Column("limited", Self.value(of: limited.map { ($0.name, $0.count) })),
             Column("droppedForSubscribers", .bigint(Int64(droppedForSubscribers))),
             Column("readsHeld", .bigint(Int64(readsHeld))),
             Column("pauses", .bigint(Int64(pauses))),

@@ -70,6 +70,11 @@ final class Pipeline: Sendable {
         loop = BrokerLoop(
             executor: thread, queue: queue, storage: storage, clock: clock, limits: limits,
             counters: counters, seed: .random(in: .min ... .max), ingest: configuration.ingestTable)
+        loop.use(configuration.allListeners.map { limits.listener.with($0.limits) })
+        loop.use(
+            AccessControl(
+                configuration.access, listeners: configuration.listenerAccess, ingest: configuration.ingest,
+                secret: (0..<32).map { _ in .random(in: .min ... .max) }))
         if let unknown = restored.unknown { throw JournalError.unknownRecord(position: unknown) }
         try loop.restore(restored, journal: journal, inbox: journalThread)
         // Sockets live on that thread, or on others that have a bridge to it.
@@ -118,6 +123,11 @@ final class Pipeline: Sendable {
         bridges.start()
     }
 
+    /// Other users and rules, from the next message on.
+    func replaceAccess(_ settings: AccessSettings) async {
+        await loop.executor.run { [loop] in loop.replaceAccess(settings) }
+    }
+
     /// Reads certificates again.
     ///
     /// - Returns: a line for the log for each listener whose files are of no use, or one that says that all is well.
@@ -134,6 +144,7 @@ final class Pipeline: Sendable {
         await listeners.close()
         bridges.stop()
         await loop.executor.run { [loop] in loop.stop() }
+        loop.logins.stop()
         storage.stop()
         // What the storage thread answered last is in the loop's queue before this.
         await loop.executor.run { [loop] in loop.disconnectAll() }

@@ -6,10 +6,11 @@ extension Broker {
     /// - Parameters:
     ///   - connection: never seen before.
     ///   - assignedIdentifier: the client identifier to use when the client sent none; unique.
+    ///   - rights: what `access` knows the client by; the hub has let it in.
     ///   - now: monotonic nanoseconds.
     package mutating func connect(
-        _ connection: ConnectionID, _ packet: Connect, assignedIdentifier: String, now: UInt64,
-        actions: inout [BrokerAction]
+        _ connection: ConnectionID, _ packet: Connect, assignedIdentifier: String, rights: AnyObject? = nil,
+        now: UInt64, actions: inout [BrokerAction]
     ) {
         guard connections[connection] == nil else {
             fail(connection, .protocolError, now: now, actions: &actions)
@@ -30,6 +31,7 @@ extension Broker {
         let former = sessions[identifier]
         let session = former ?? makeSession(identifier, version: packet.version)
         let properties = adopt(packet, session, connection, assigned: isAssigned ? identifier.text : nil)
+        setRights(rights, of: session)
         session.isResumed = former != nil
         let connack = Connack(sessionPresent: former != nil, reason: .success, properties: properties)
         if isTooLarge(connack, for: session) {

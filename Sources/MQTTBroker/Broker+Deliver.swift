@@ -185,6 +185,10 @@ extension Broker {
     private mutating func fits(
         _ delivery: Outbound.Delivery, _ message: Message, _ session: Session
     ) -> Bool {
+        if isDenied(message, session) {
+            counters.droppedDenied += 1
+            return false
+        }
         guard let bytesMax = session.maximumPacketSize else { return true }
         let bytes = message.packetBytes(
             qos: delivery.qos, subscriptionIdentifiers: delivery.subscriptionIdentifiers)

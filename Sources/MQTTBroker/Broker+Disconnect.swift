@@ -123,6 +123,10 @@ extension Broker {
         session.willDue = nil
         guard let will = session.will else { return }
         session.will = nil
+        if let access, !access.mayPublish(will.topic, session) {
+            counters.willsDenied += 1
+            return
+        }
         counters.wills += 1
         actions.append(.willPublish(Message(will, publisher: session.clientIdentifier, now: now)))
     }

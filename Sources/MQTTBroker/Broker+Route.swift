@@ -97,6 +97,7 @@ extension Broker {
         for step in 0..<members.count {
             let position = (group.turn + step) % members.count
             let session = members[position].session
+            if isDenied(message, session) { continue }
             if session.connection == nil {
                 // A session that is away keeps nothing at QoS 0.
                 let keeps = min(members[position].qos, message.qos) != .atMostOnce

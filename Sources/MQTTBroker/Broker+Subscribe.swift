@@ -20,6 +20,10 @@ extension Broker {
         var explanation: String?
         var replays: [(Subscription, TopicFilter)] = []
         for (index, (request, filter)) in zip(packet.filters, filters).enumerated() {
+            if filter != nil, !maySubscribe(request.filter, session) {
+                reasons.append(session.version == .v5 ? .notAuthorized : .unspecifiedError)
+                continue
+            }
             if let filter, QueueFilter.isQueue(filter) {
                 let verdict = verdicts[index] ?? .refused(QueueFilter.advice)
                 let outcome = subscribe(request, to: verdict, identifier: identifier, session)

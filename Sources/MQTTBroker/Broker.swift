@@ -13,6 +13,10 @@ package struct Broker: ~Copyable {
     /// Changes whenever a subscription is added or removed, so that an answer of `hasSubscribers` may be
     /// kept.
     package internal(set) var subscriptionVersion: UInt64 = 0
+    /// Asked what a client may have; nil: everybody may have everything.
+    package var access: (any AccessGuard)?
+    /// Changes with the rights of clients; see `Session.accessGeneration`.
+    var accessGeneration: UInt32 = 0
 
     var sessions: [ByteString: Session] = [:]
     var connections: [ConnectionID: Session] = [:]

@@ -41,6 +41,11 @@ package struct BrokerCounters: Hashable, Sendable {
     /// Times that publishers began to wait for a subscriber, and how many of them were given up.
     package var subscribersAwaited = 0
     package var subscribersGivenUp = 0
+    /// Copies not delivered: the client may not have the topic, or may not have it any more.
+    package var droppedDenied = 0
+    /// Filters of SUBSCRIBEs, and wills, that the client had no right to.
+    package var subscribesDenied = 0
+    package var willsDenied = 0
     /// SUBSCRIBEs that got no retained messages, as too many still waited for the session.
     package var replaysRefused = 0
     /// Of the messages that wait those that sessions keep on disk, and their bytes; a body that several sessions wait

@@ -65,6 +65,10 @@ package struct BrokerLimits: Sendable {
     package var retainedMessages = 1_000_000
     /// Bytes of topic, payload and properties of all retained messages; over it as above.
     package var retainedBytes = 1 << 30
+    /// Retained messages whose last publisher is one client, and their bytes; over it as above. A tenth and a quarter
+    /// of the store: no client fills it for the others, and a gateway has its thousands of topics.
+    package var retainedPerClient = 100_000
+    package var retainedBytesPerClient = 256 << 20
 
     package init() {}
 }

@@ -27,15 +27,32 @@ final class RetainedStore {
     /// Topic, payload and properties of all of them.
     private(set) var byteCount = 0
 
+    /// What each client has in it; what the hub itself retains is not counted.
+    private var owners: [String: (count: Int, byteCount: Int)] = [:]
+
     /// Not even an empty branch is left.
-    var isEmpty: Bool { root.children.isEmpty && root.entry == nil }
+    var isEmpty: Bool { root.children.isEmpty && root.entry == nil && owners.isEmpty }
 
     /// Whether the message, in place of the one its topic has, stays within the limits.
     func hasRoom(for message: Message, levels: [ByteString], limits: BrokerLimits) -> Bool {
         let former = find(levels)?.entry
         let count = count + (former == nil ? 1 : 0)
         let byteCount = byteCount - (former?.message.byteCount ?? 0) + message.byteCount
-        return count <= limits.retainedMessages && byteCount <= limits.retainedBytes
+        guard count <= limits.retainedMessages, byteCount <= limits.retainedBytes else { return false }
+        guard let owner = message.publisher else { return true }
+        let owned = owners[owner] ?? (0, 0)
+        let isOwn = former?.message.publisher == owner
+        let ownedBytes = owned.byteCount - (isOwn ? former?.message.byteCount ?? 0 : 0) + message.byteCount
+        return owned.count + (isOwn ? 0 : 1) <= limits.retainedPerClient
+            && ownedBytes <= limits.retainedBytesPerClient
+    }
+
+    private func own(_ message: Message, _ sign: Int) {
+        guard let owner = message.publisher else { return }
+        var owned = owners[owner] ?? (0, 0)
+        owned.count += sign
+        owned.byteCount += sign * message.byteCount
+        owners[owner] = owned.count == 0 ? nil : owned
     }
 
     func set(_ message: Message, levels: [ByteString]) -> Entry {
@@ -50,8 +67,10 @@ final class RetainedStore {
             }
         }
         byteCount += message.byteCount
+        own(message, 1)
         if let entry = node.entry {
             byteCount -= entry.message.byteCount
+            own(entry.message, -1)
             entry.message = message
             return entry
         }
@@ -72,6 +91,7 @@ final class RetainedStore {
         path[path.count - 1].entry = nil
         count -= 1
         byteCount -= entry.message.byteCount
+        own(entry.message, -1)
         for index in stride(from: path.count - 1, to: 0, by: -1) {
             guard path[index].entry == nil, path[index].children.isEmpty else { break }
             path[index - 1].children.remove(levels[index - 1])

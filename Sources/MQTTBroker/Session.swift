@@ -15,6 +15,11 @@ package final class Session: @unchecked Sendable {
     package internal(set) var keepAliveSeconds: UInt16 = 0
     /// Packet identifiers the client has in use at QoS 2.
     package let inbound = InboundQoS2()
+    /// What the hub knows of the client's rights, for `AccessGuard`; nil where it need not know.
+    package var rights: AnyObject?
+    /// Some topics of its subscriptions are not for it, as of `accessGeneration`.
+    var isRestricted = false
+    var accessGeneration: UInt32 = 0
 
     /// In the order of creation: a key that is cheaper than the client identifier.
     let number: UInt64

@@ -37,6 +37,8 @@ enum Console {
     static func error(_ text: String) {
         write((text.hasPrefix("error:") || text.hasPrefix("Error:") ? "" : "error: ") + text + "\n", to: 2)
     }
+    /// Text to standard error, without an end of line.
+    static func prompt(_ text: String) { write(text, to: 2) }
     static func note(_ text: String) { write(text + "\n", to: 2) }
 
     @discardableResult

@@ -60,8 +60,22 @@ struct HubOptions: ParsableArguments {
     )
     var config: String?
 
+    @Option(
+        name: .long,
+        help: ArgumentHelp("Users and their passwords, made by `headend user add`.", valueName: "file"))
+    var users: String?
+
+    @Flag(
+        name: .long,
+        help:
+            "Let clients in without a user, on every listener; by default on loopback only, while there are no users."
+    )
+    var anonymous = false
+
     func configuration() throws -> HubConfiguration {
         var configuration = try Self.read(config)
+        if let users { configuration.access.users = try UserOptions.read(users) }
+        if anonymous { configuration.access.anonymous = true }
         if let data { configuration.dataDirectory = data }
         if let mqtt { configuration.mqtt = mqtt }
         try doors.apply(to: &configuration)

@@ -8,10 +8,10 @@ struct ServeCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "serve", abstract: "Run the hub alone, until SIGINT or SIGTERM.",
         discussion: """
-            Example: headend serve --data /var/lib/headend --mqtt 0.0.0.0:1883
+            Example: headend serve --data /var/lib/headend --mqtt 0.0.0.0:1883 --users users
 
-            Prints one line a listener (`listening mqtt 127.0.0.1:1883`), then `ready`. SIGHUP reads certificates
-            again.
+            Prints one line a listener (`listening mqtt 127.0.0.1:1883`), then `ready`. SIGHUP reads certificates, \
+            users and access rules again.
             """)
 
     @OptionGroup var options: HubOptions
@@ -22,6 +22,7 @@ struct ServeCommand: AsyncParsableCommand {
         for await signal in signals {
             guard signal == .sighup else { break }
             hub.reload()
+            await HubStarter.reload(hub, options)
         }
         Console.line("stopping")
         await hub.stop()
@@ -47,5 +48,16 @@ enum HubStarter {
         Console.line("listening http \(hub.httpAddress)")
         Console.line("ready")
         return hub
+    }
+
+    /// Reads the configuration again; what is wrong with it is told, and then all stays as it was.
+    static func reload(_ hub: Hub, _ options: HubOptions) async {
+        do {
+            await hub.replaceAccess(by: try options.configuration())
+            Console.note("users and access rules: read again")
+        } catch {
+            let text = (error as? Failure)?.message ?? String(describing: error)
+            Console.error("users and access rules: the old ones stay: \(text)")
+        }
     }
 }

@@ -90,6 +90,12 @@ final class HubProcess {
         return try #require(UInt16(line.dropFirst(start.count)), "no port in: \(line)")
     }
 
+    /// The port of another listener: mqtts, ws, wss.
+    func port(of listener: String) throws -> UInt16 { try port(listener, process?.output ?? "") }
+
+    /// SIGHUP.
+    func reload() { process?.signal(SIGHUP) }
+
     /// SIGKILL.
     func kill() {
         process?.kill()

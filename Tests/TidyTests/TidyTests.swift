@@ -31,7 +31,7 @@ struct TidyTests {
     /// What each target may import of the project: downward only, and no stage the next one.
     private static let mayImport: [String: Set<String>] = [
         "Telemetry": [], "Platform": ["CPlatform"], "Transport": ["CEpoll", "CPlatform", "Platform"],
-        "MQTTWire": [], "MQTTBroker": ["MQTTWire"],
+        "MQTTWire": [], "MQTTBroker": ["MQTTWire"], "Access": [],
         "DeviceQueue": ["CChecksum", "CZstd", "Telemetry", "Platform"],
         "BrokerJournal": ["CChecksum", "Platform"],
         "ConsumerGroups": ["CChecksum", "Telemetry", "Platform"],
@@ -43,7 +43,7 @@ struct TidyTests {
         "Load": ["CEpoll", "MQTTWire", "Platform"], "QueryLanguage": ["Telemetry"],
         "QueryReplay": ["QueryLanguage", "PerpetualQuery", "Telemetry", "Platform"],
         "Hub": [
-            "Telemetry", "Platform", "Transport", "MQTTWire", "MQTTBroker", "DeviceQueue",
+            "Telemetry", "Platform", "Transport", "MQTTWire", "MQTTBroker", "Access", "DeviceQueue",
             "BrokerJournal", "ConsumerGroups", "PerpetualQuery", "ResultSink", "MosquittoClient", "Bridge",
         ],
         "SimulationKit": [
@@ -51,7 +51,7 @@ struct TidyTests {
         ],
         "headend": [
             "Hub", "SimulationKit", "Fleet", "Load", "Verify", "QueryLanguage", "PerpetualQuery",
-            "QueryReplay", "MQTTWire", "DeviceQueue", "Telemetry",
+            "QueryReplay", "MQTTWire", "Access", "DeviceQueue", "Telemetry",
             "Platform",
             "MosquittoClient",
         ],

@@ -13,13 +13,16 @@ import Yams
 ///     client_ca: devices-ca.crt          # and then client_certificate: is required unless said otherwise
 ///     client_certificate: optional
 ///     identity: common_name
+///     anonymous: false
+///     limits: { connections: 5000, message_rate: 50 }     # see `LimitReader`
 ///   - { type: ws, address: "127.0.0.1:8083" }
 /// ```
 ///
 /// Files are relative to the working directory, as with the options.
 struct ListenerReader {
     private static let keys = [
-        "type", "address", "certificate", "key", "client_ca", "client_certificate", "identity",
+        "type", "address", "certificate", "key", "client_ca", "client_certificate", "identity", "anonymous",
+        "limits",
     ]
     /// Listeners of one hub: each has a descriptor and a place in every connection's origin.
     private static let listenersMax = 64
@@ -72,6 +75,16 @@ struct ListenerReader {
             } else {
                 problem(value, "address: is HOST:PORT, for example 127.0.0.1:8883")
             }
+        case "anonymous":
+            switch value.scalar?.string {
+            case "true", "yes", "on": listener.anonymous = true
+            case "false", "no", "off": listener.anonymous = false
+            default: problem(value, "anonymous: is true or false")
+            }
+        case "limits":
+            var reader = LimitReader(path: path)
+            listener.limits = reader.readListener(value)
+            problems += reader.problems
         case "certificate": listener.certificate = file(value, name)
         case "key": listener.key = file(value, name)
         case "client_ca": listener.clientCA = file(value, name)

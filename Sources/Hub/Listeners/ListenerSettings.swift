@@ -33,6 +33,10 @@ package struct ListenerSettings: Sendable, Equatable {
     package var clientCA: String?
     package var clientCertificate = ClientCertificate.none
     package var identity = CertificateIdentity.commonName
+    /// As `AccessSettings.anonymous`, for this listener; nil where it does not say.
+    package var anonymous: Bool?
+    /// What of `HubLimits.listener` is other here.
+    package var limits = ListenerLimits.Changes()
     /// `file:line:column` or the option that asked for it, for messages.
     package var place = ""
 

@@ -1,0 +1,103 @@
+import Access
+import Atomics
+import MQTTBroker
+import MQTTWire
+import Platform
+
+/// Letting clients in: who they are, whether their password is right, and what changes when the rules do.
+extension BrokerLoop {
+    /// Puts access control in force; before the first connection.
+    package func use(_ control: AccessControl) {
+        access = control
+        broker.access = control
+    }
+
+    /// Puts other users and rules in force for all connections, which stay who they are.
+    package func replaceAccess(_ settings: AccessSettings) {
+        guard let access else { return }
+        access.replace(settings)
+        for case .some(let connection) in slots where connection.phase == .connected {
+            connection.forgetRoute()
+            if connection.rights == nil, !access.isOpen(connection.origin), let session = connection.session {
+                let rights = access.rights(of: ClientIdentity(client: session.clientIdentifier))
+                connection.rights = rights
+                broker.giveRights(rights, to: connection.id)
+            }
+            leaveForbiddenQueues(connection)
+        }
+        broker.accessChanged()
+        perform()
+        flushAll()
+    }
+
+    /// A member of a group that may not read its queues any more is told to go: its records go to the others.
+    private func leaveForbiddenQueues(_ connection: Connection) {
+        guard connection.rights != nil, !connection.memberships.isEmpty else { return }
+        let filters = broker.queueFilters(of: connection.id)
+        guard filters.contains(where: { !maySubscribe($0, connection) }) else { return }
+        broker.disconnect(
+            connection.id, reason: .notAuthorized, now: clock.monotonicNanoseconds(), actions: &actions)
+    }
+
+    func maySubscribe(_ filter: String, _ connection: Connection) -> Bool {
+        guard let rights = connection.rights else { return true }
+        return rights.current.decisionToSubscribe(filter).isAllowed
+    }
+
+    /// Lets a client in, refuses it, or has its password checked first.
+    func admit(_ packet: Connect, _ connection: Connection, _ access: AccessControl, now: UInt64) {
+        let client = clientIdentifier(packet, connection)
+        let admission = access.admission(packet, client: client, from: connection.origin, now: now)
+        guard case .undecided(let user, let hash) = admission else {
+            return conclude(admission, packet, connection, access, now: now)
+        }
+        let place = ConnectionPlace(connection)
+        let executor = executor
+        let login = LoginThread.Login(hash: hash, password: packet.password ?? []) { [self] isRight in
+            executor.execute { [self] in passwordChecked(packet, place, isRight: isRight) }
+        }
+        guard logins.submit(login, of: user) else {
+            let reason: ReasonCode = packet.version == .v5 ? .serverBusy : .serverUnavailable
+            return conclude(.refused(reason, .busy), packet, connection, access, now: now)
+        }
+        connection.phase = .authenticating
+        connection.isWaiting = true
+    }
+
+    private func passwordChecked(_ packet: Connect, _ place: ConnectionPlace, isRight: Bool) {
+        guard let access, let connection = slots[Int(place.slot)], connection.generation == place.generation,
+            connection.phase == .authenticating
+        else { return }
+        let now = clock.monotonicNanoseconds()
+        connection.phase = .awaitingConnect
+        let admission = access.admission(
+            packet, client: clientIdentifier(packet, connection), from: connection.origin, isRight: isRight,
+            now: now)
+        conclude(admission, packet, connection, access, now: now)
+        connection.takeKept(now)
+        endWait(of: connection)
+        flushAll()
+    }
+
+    private func conclude(
+        _ admission: AccessControl.Admission, _ packet: Connect, _ connection: Connection,
+        _ access: AccessControl, now: UInt64
+    ) {
+        switch admission {
+        case .open: letIn(packet, connection, nil, now: now)
+        case .accepted(let identity): letIn(packet, connection, access.rights(of: identity), now: now)
+        case .undecided: preconditionFailure("the password was checked")
+        case .refused(let reason, let refusal):
+            counters.note(refusedConnect: refusal)
+            // Nobody hears more than the code: not whether the user exists, nor what was wrong.
+            actions.append(.send(connection.id, .connack(Connack(sessionPresent: false, reason: reason))))
+            actions.append(.close(connection.id))
+            perform()
+        }
+    }
+
+    private func clientIdentifier(_ packet: Connect, _ connection: Connection) -> String {
+        packet.clientIdentifier.isEmpty
+            ? counters.assignedClientIdentifier(connection.id.rawValue) : packet.clientIdentifier
+    }
+}

@@ -1,0 +1,148 @@
+import MQTTWire
+import Testing
+
+@testable import MQTTBroker
+
+/// What the broker does with the answers of an `AccessGuard`.
+@Suite struct AccessTests {
+    /// Denies what begins with a word that may change.
+    private final class Guard: AccessGuard {
+        var denied = "secret"
+
+        func verdict(onFilter filter: String, of session: Session) -> FilterVerdict {
+            guard session.rights != nil else { return .allowed }
+            return filter.hasPrefix(denied) ? .denied : filter == "#" ? .partial : .allowed
+        }
+
+        func mayReceive(_ topic: String, _ session: Session) -> Bool {
+            session.rights == nil || !topic.hasPrefix(denied)
+        }
+
+        func mayPublish(_ topic: String, _ session: Session) -> Bool {
+            session.rights == nil || !topic.hasPrefix(denied)
+        }
+    }
+
+    private let access = Guard()
+
+    /// Clients with rights: 1 speaks 5.0, 2 speaks 3.1.1; 3 has none that matter.
+    private func bench() -> BrokerBench {
+        let bench = BrokerBench()
+        bench.broker.access = access
+        connect(bench, 1, "a", .v5)
+        connect(bench, 2, "b", .v311)
+        bench.connect(3, "free", expiry: 100)
+        return bench
+    }
+
+    @discardableResult
+    private func connect(
+        _ bench: BrokerBench, _ connection: UInt64, _ name: String, _ version: ProtocolVersion,
+        will: Will? = nil
+    ) -> [String] {
+        var packet = Connect()
+        packet.version = version
+        packet.clientIdentifier = name
+        packet.cleanStart = false
+        packet.will = will
+        if version == .v5 { packet.properties.sessionExpiryInterval = 100 }
+        var actions: [BrokerAction] = []
+        bench.broker.connect(
+            ConnectionID(rawValue: connection), packet, assignedIdentifier: "x", rights: access,
+            now: bench.nanoseconds, actions: &actions)
+        return bench.lines(actions)
+    }
+
+    @Test func `A filter that is denied is refused by its reason, the others stand`() {
+        let bench = bench()
+        #expect(
+            bench.subscribe(
+                1,
+                [Subscribe.Filter("secret/#", qos: .atLeastOnce), Subscribe.Filter("a", qos: .atLeastOnce)])
+                == ["1 SUBACK 9 [0x87, 0x01]"])
+        #expect(bench.subscribe(2, "secret/x", qos: .atMostOnce) == ["2 SUBACK 9 [0x80]"])
+        #expect(bench.broker.counters.subscribesDenied == 2)
+        #expect(bench.broker.counters.subscriptions == 1)
+        #expect(bench.subscribe(3, "secret/x", qos: .atMostOnce) == ["3 SUBACK 9 [0x00]"])
+    }
+
+    @Test func `Of a filter that is allowed in part, the rest is kept back, retained messages too`() {
+        let bench = bench()
+        bench.publish("secret/r", "1", qos: .atMostOnce, retain: true)
+        bench.publish("open/r", "2", qos: .atMostOnce, retain: true)
+        #expect(
+            bench.subscribe(1, "#", qos: .atLeastOnce)
+                == ["1 SUBACK 9 [0x01]", "1 PUBLISH open/r 2 q0 retain"])
+        #expect(bench.publish("secret/x", "m") == [])
+        #expect(bench.publish("open/x", "m") == ["1 PUBLISH open/x m q1 id 1"])
+        #expect(bench.broker.counters.droppedDenied == 2)
+    }
+
+    @Test func `New rights hold for what waits and for subscriptions that stand`() {
+        let bench = bench()
+        bench.subscribe(1, "plant/#", qos: .atLeastOnce)
+        bench.subscribe(3, "plant/#", qos: .atLeastOnce)
+        #expect(bench.publish("plant/x", "1").count == 2)
+        bench.drop(1)
+        bench.publish("plant/x", "2")
+        access.denied = "plant"
+        bench.broker.accessChanged()
+        #expect(bench.publish("plant/x", "3") == ["3 PUBLISH plant/x 3 q1 id 3"])
+        let lines = connect(bench, 4, "a", .v5)
+        #expect(lines.filter { $0.contains("PUBLISH") } == [])
+        access.denied = "secret"
+        bench.broker.accessChanged()
+        #expect(bench.publish("plant/x", "4").contains { $0.hasPrefix("4 PUBLISH plant/x 4") })
+    }
+
+    @Test func `Of a shared subscription a member that may have the message gets it`() {
+        let bench = bench()
+        bench.subscribe(1, "$share/g/#", qos: .atLeastOnce)
+        bench.subscribe(3, "$share/g/#", qos: .atLeastOnce)
+        access.denied = "open"
+        bench.subscribe(1, "#", qos: .atLeastOnce)
+        for _ in 0..<4 {
+            let lines = bench.publish("open/x", "m")
+            #expect(lines.count == 1)
+            #expect(lines.first?.hasPrefix("3 ") == true)
+        }
+    }
+
+    @Test func `A will is checked when it is published`() {
+        let bench = bench()
+        bench.subscribe(3, "#", qos: .atLeastOnce)
+        let will = Will(topic: "plant/gone", payload: [0x78], qos: .atLeastOnce, retain: false)
+        connect(bench, 5, "w", .v311, will: will)
+        connect(bench, 6, "v", .v311, will: will)
+        bench.drop(5)
+        #expect(bench.wills.count == 1)
+        access.denied = "plant"
+        bench.drop(6)
+        #expect(bench.wills.count == 1)
+        #expect(bench.broker.counters.willsDenied == 1)
+    }
+
+    @Test func `A client has its share of the retained store and no more`() {
+        let bench = BrokerBench {
+            $0.retainedPerClient = 2
+            $0.retainedBytesPerClient = 100
+        }
+        bench.connect(1, "a")
+        bench.connect(2, "b")
+        func retain(_ connection: UInt64, _ topic: String, _ text: String) -> String {
+            bench.publish(connection, topic, text, qos: .atLeastOnce, id: 7, retain: true).joined()
+        }
+        #expect(retain(1, "x/1", "m") == "1 PUBACK 7 0x10")
+        #expect(retain(1, "x/2", "m") == "1 PUBACK 7 0x10")
+        #expect(retain(1, "x/3", "m") == "1 PUBACK 7 0x97")
+        #expect(retain(2, "x/3", "m") == "2 PUBACK 7 0x10")
+        // Another's message in its own place counts for the other.
+        #expect(retain(2, "x/1", "m") == "2 PUBACK 7 0x10")
+        #expect(retain(1, "x/4", "m") == "1 PUBACK 7 0x10")
+        #expect(retain(1, "x/4", String(repeating: "m", count: 100)) == "1 PUBACK 7 0x97")
+        _ = retain(1, "x/2", "")
+        _ = retain(1, "x/4", "")
+        #expect(retain(1, "x/5", "m") == "1 PUBACK 7 0x10")
+        #expect(bench.broker.counters.retainedRefused == 2)
+    }
+}
