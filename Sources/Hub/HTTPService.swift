@@ -75,7 +75,7 @@ struct HTTPService: Sendable {
             Column("consumedOffset", .bigint(Int64(status.consumed.bytes))),
             Column("durableOffset", .bigint(Int64(pipeline.queue.durableEnd.bytes))),
             Column("completeThrough", status.completeThrough.map { .time($0) } ?? .null),
-            Column("counters", HubStatus.value(of: status.counters)),
+            Column("counters", HubStatus.value(of: status.counters, openGroups: status.openGroups)),
         ])
     }
 

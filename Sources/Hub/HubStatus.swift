@@ -88,9 +88,9 @@ package struct HubStatus: Sendable {
         connections = pipeline.counters.connections.load(ordering: .relaxed)
         self.uptimeSeconds = uptimeSeconds
         let query = pipeline.minute.status
-        windowsClosed = Int(query.counters.rowsEmitted)
+        windowsClosed = Int(query.counters.rows)
         late = Int(query.counters.late + query.counters.early + query.counters.outOfOrder)
-        openWindows = Int(query.counters.openGroups)
+        openWindows = query.openGroups
         recentRows = query.recentRows
         sinks = query.sinks
         upstreams = pipeline.bridges.statuses
@@ -244,14 +244,14 @@ package struct HubStatus: Sendable {
         ])
     }
 
-    static func value(of counters: EngineCounters) -> Value {
+    static func value(of counters: StreamCounters, openGroups: Int) -> Value {
         .record([
             Column("accepted", .bigint(Int64(counters.accepted))),
             Column("late", .bigint(Int64(counters.late))),
             Column("early", .bigint(Int64(counters.early))),
             Column("outOfOrder", .bigint(Int64(counters.outOfOrder))),
-            Column("rowsEmitted", .bigint(Int64(counters.rowsEmitted))),
-            Column("openWindows", .bigint(Int64(counters.openWindows))),
+            Column("rowsEmitted", .bigint(Int64(counters.rows))),
+            Column("openWindows", .bigint(Int64(openGroups))),
             Column("errors", .bigint(Int64(counters.errors))),
         ])
     }

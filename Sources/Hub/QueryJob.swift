@@ -8,15 +8,14 @@ import Telemetry
 ///
 /// `@unchecked Sendable`: handed to its thread once, before that thread starts.
 package final class QueryJob: @unchecked Sendable {
-    private let plan: QueryPlan
+    private let plan: StreamPlan
     private let topics: ResultTopics
     private let reader: LogReader
-    private let engine: QueryEngine
+    private let query: LiveQuery
     private let outbox: ResultLog
     private let checkpoints: CheckpointStore
     private let sinks: [any ResultDelivery]
 
-    private var rows: [ResultRow] = []
     private var hasUnsavedRows = false
     private var savedOffset: QueueOffset
     private var savedAt: UInt64 = 0
@@ -34,7 +33,7 @@ package final class QueryJob: @unchecked Sendable {
     ///
     /// - Throws: what is damaged and how to go on.
     init(
-        plan: QueryPlan, topics: ResultTopics, queue: DeviceQueue, directory: String, files: any FileStore,
+        plan: StreamPlan, topics: ResultTopics, queue: DeviceQueue, directory: String, files: any FileStore,
         outboxLimits: ResultLogLimits, sinks makeSinks: (ResultLog) throws -> [any ResultDelivery]
     ) throws {
         self.plan = plan
@@ -45,15 +44,17 @@ package final class QueryJob: @unchecked Sendable {
         try files.createDurableDirectory(directory, below: root)
         checkpoints = CheckpointStore(path: directory + "/checkpoint", files: files)
         outbox = try ResultLog.open(directory: directory + "/outbox", files: files, limits: outboxLimits)
+        var limits = StreamLimits()
+        limits.hashKey = .random(in: .min ... .max)
+        query = try LiveQuery(plan: plan, limits: limits)
+        query.deviceName = { queue.deviceID($0) ?? DeviceID("") }
         if let checkpoint = try checkpoints.load() {
-            engine = try QueryEngine(
-                plan: plan, restoring: Array(checkpoint.engineState.dropFirst(QueryFolder.identityBytes)))
+            try query.restore(Array(checkpoint.engineState.dropFirst(QueryFolder.identityBytes)))
             try outbox.truncate(to: checkpoint.resultPosition)
             // Its marker stands before that position.
-            markedThrough = engine.completeThrough
+            markedThrough = query.completeThrough
             savedOffset = QueueOffset(checkpoint.queueOffset)
         } else {
-            engine = QueryEngine(plan: plan)
             try outbox.truncate(to: 0)
             savedOffset = QueueOffset(0)
         }
@@ -64,23 +65,24 @@ package final class QueryJob: @unchecked Sendable {
     }
 
     /// Feeds the engine with what is durable, up to a bounded number of rows or bytes a turn.
-    func consume(until isStopping: Bool, names queue: DeviceQueue) throws {
-        let names: (UInt32) -> DeviceID = { queue.deviceID($0) ?? DeviceID("") }
+    func consume(until isStopping: Bool) throws {
         var blocks = 0
         // A failure ends the job, which is opened again from its checkpoint: the rows in hand are void.
         var failure: (any Error)?
         while true {
             let hadBlock = try reader.next { frame in
                 guard failure == nil else { return }
-                switch frame.kind {
-                case .record: self.engine.process(frame.record, deviceName: names, rows: &self.rows)
-                case .tick:
-                    let arrival = frame.arrivalTime
-                    self.engine.tick(arrival: arrival, deviceName: names, rows: &self.rows) { rows in
-                        if failure != nil { return rows.removeAll(keepingCapacity: true) }
-                        do { try self.move(&rows) } catch { failure = error }
+                do {
+                    switch frame.kind {
+                    case .record: try self.query.process(frame.record, messageID: frame.messageID)
+                    case .tick:
+                        try self.query.tick(arrival: frame.arrivalTime) { rows in
+                            do { if failure == nil { try self.move(rows) } } catch { failure = error }
+                        }
+                    default: break
                     }
-                default: break
+                } catch {
+                    failure = failure ?? error
                 }
             }
             if let failure { throw failure }
@@ -92,32 +94,32 @@ package final class QueryJob: @unchecked Sendable {
         }
     }
 
-    private func move(_ rows: inout [ResultRow]) throws {
-        // Whatever fails: these rows are given again by the job that follows.
-        defer { rows.removeAll(keepingCapacity: true) }
-        for (index, row) in rows.enumerated() {
+    private func move(_ rows: RowBuffer) throws {
+        for index in 0..<rows.count {
+            let row = rows.resultRow(index)
             try outbox.append(row, topic: topics.topic(of: row))
             hasUnsavedRows = true
-            if row.output == plan.output, rows.count - index <= 100 {
-                recentRows.append(String(decoding: row.json(), as: UTF8.self))
-            }
+            if rows.count - index <= 100 { recentRows.append(String(decoding: row.json(), as: UTF8.self)) }
+        }
+        for row in rows.systemRows {
+            try outbox.append(row, topic: topics.topic(of: row))
+            hasUnsavedRows = true
         }
         if recentRows.count > 200 { recentRows.removeFirst(recentRows.count - 100) }
     }
 
     private func moveRowsToOutbox() throws {
-        var due: [ResultRow] = []
-        swap(&due, &rows)
-        defer { swap(&due, &rows) }
-        try move(&due)
-        if let through = engine.completeThrough, markedThrough.map({ $0 < through }) ?? true {
+        // Whatever fails: these rows are given again by the job that follows.
+        defer { query.removeRows() }
+        try move(query.rows)
+        if let through = query.completeThrough, markedThrough.map({ $0 < through }) ?? true {
             markedThrough = through
             try outbox.appendComplete(through: through)
             hasUnsavedRows = true
         }
     }
 
-    func needsTick(now ticks: Int64) -> Bool { engine.needsTick(now: EventTime(ticks: ticks)) }
+    func needsTick(now ticks: Int64) -> Bool { query.needsTick(now: EventTime(ticks: ticks)) }
 
     /// Saves offset, state and outbox length as one step: at most once a second with rows, every ten without, and
     /// never for more than a twentieth of the time: with a million devices the state has a hundred megabytes.
@@ -130,7 +132,7 @@ package final class QueryJob: @unchecked Sendable {
         try outbox.commit()
         try checkpoints.save(
             queueOffset: reader.position.bytes, resultPosition: outbox.endPosition,
-            engineState: [QueryFolder.bytes(of: logIdentity), engine.snapshot()])
+            engineState: [QueryFolder.bytes(of: logIdentity), query.snapshot()])
         savedOffset = reader.position
         queue.hold(name: Self.holdName, from: savedOffset)
         savedAt = clock()
@@ -149,7 +151,8 @@ package final class QueryJob: @unchecked Sendable {
 
     func status(sinks: [SinkStatus]) -> QueryStatus {
         var status = QueryStatus()
-        status.counters = engine.counters
+        status.counters = query.counters
+        status.openGroups = query.openState.groups
         status.consumed = reader.position
         status.completeThrough = markedThrough
         status.sinks = sinks

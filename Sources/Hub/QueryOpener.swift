@@ -47,7 +47,7 @@ package struct QueryOpener: Sendable {
 
     package func open() throws -> QueryJob {
         try QueryJob(
-            plan: .perMinute, topics: topics, queue: queue, directory: folder.path, files: files,
+            plan: try DefaultQuery.plan(), topics: topics, queue: queue, directory: folder.path, files: files,
             outboxLimits: outboxLimits
         ) { outbox in
             var sinks: [any ResultDelivery] = [

@@ -3,7 +3,9 @@ package import Telemetry
 
 /// What others may know of a running query.
 package struct QueryStatus: Sendable {
-    package var counters = EngineCounters()
+    package var counters = StreamCounters()
+    /// Open groups of all windows.
+    package var openGroups = 0
     package var consumed = QueueOffset(0)
     /// Windows that end at or before it have all their rows.
     package var completeThrough: EventTime?

@@ -40,7 +40,7 @@ package struct QueryTurns: Sendable {
         do {
             let current = try job ?? opener.open()
             job = current
-            try current.consume(until: isStopping, names: queue)
+            try current.consume(until: isStopping)
             if current.needsTick(now: clock.wallTicks()), !isStopping { storage.requestTick() }
             try current.checkpointIfDue(now: clock.monotonicNanoseconds, force: isStopping)
             return current.status(sinks: current.deliver(isStopping: isStopping))

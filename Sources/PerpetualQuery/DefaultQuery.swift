@@ -1,3 +1,5 @@
+import QueryLanguage
+
 /// The query that ships with the product: one row per device, numeric field and minute of event time.
 package enum DefaultQuery {
     package static let name = "minute"
@@ -22,5 +24,17 @@ package enum DefaultQuery {
         settings.timePolicy = TimePolicy()
         settings.errorPolicy = .divert
         return settings
+    }
+
+    /// The text, planned.
+    ///
+    /// - Throws: never, as tests see to; a plan is no reason to trap all the same.
+    package static func plan(settings: StreamSettings = settings) throws(QueryFailure) -> StreamPlan {
+        let (plan, errors) = QueryPlanner.plan(
+            text: text, name: name, version: version, settings: settings)
+        guard let plan else {
+            throw QueryFailure(text: errors.map { $0.render(source: text, name: name) }.joined())
+        }
+        return plan
     }
 }

@@ -7,7 +7,7 @@ package struct Checkpoint: Sendable, Equatable {
     package var queueOffset: UInt64
     /// Rows of those records end here in the result log; what is behind it is computed again.
     package var resultPosition: UInt64
-    /// The engine's own format; see `QueryEngine.snapshot()`.
+    /// The engine's own format; see `LiveQuery.snapshot()`.
     package var engineState: [UInt8]
 
     package init(queueOffset: UInt64, resultPosition: UInt64, engineState: [UInt8]) {

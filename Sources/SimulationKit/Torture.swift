@@ -214,7 +214,7 @@ package final class Torture {
         guard let hub, hub.failure == nil, devices.allSatisfy(\.isIdle) else { return false }
         let status = hub.status
         return status.consumed == hub.queue.durableEnd && status.failure == nil
-            && status.counters.openWindows == 0
+            && status.openGroups == 0
     }
 
     private func whatWaits() -> String {

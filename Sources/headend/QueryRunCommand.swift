@@ -96,7 +96,7 @@ final class Outputs {
     init(_ arguments: [String], _ plan: StreamPlan, withIDs: Bool, _ files: any FileStore) throws(ReplayError)
     {
         names = plan.outputs
-        let known = plan.outputs + [QueryPlan.lateOutput, QueryPlan.errorOutput]
+        let known = plan.outputs + [StreamPlan.lateOutput, StreamPlan.errorOutput]
         let targets = arguments.isEmpty ? ["-"] : arguments
         for named in targets.map({ QueryReplay.NamedFile(argument: $0) }) {
             let target: RowOutput.Target =

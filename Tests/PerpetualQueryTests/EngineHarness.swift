@@ -1,5 +1,6 @@
 import PerpetualQuery
 import Telemetry
+import Testing
 
 /// One input of an engine, with the payload's fields as they are told to the oracle.
 enum Step {
@@ -8,42 +9,64 @@ enum Step {
     case flush
 }
 
-/// An engine with sequences and device names around it.
+/// The default query with sequences and device names around it.
 struct Harness {
-    var engine: QueryEngine
+    var engine: LiveQuery
     var sequences: [UInt32: UInt64] = [:]
+    private let settings: StreamSettings
 
-    init(plan: QueryPlan = .perMinute, limits: EngineLimits = EngineLimits()) {
-        engine = QueryEngine(plan: plan, limits: limits)
+    init(settings: StreamSettings = DefaultQuery.settings, limits: StreamLimits = StreamLimits()) {
+        self.settings = settings
+        engine = Self.engine(settings, limits)
+    }
+
+    private static func engine(_ settings: StreamSettings, _ limits: StreamLimits) -> LiveQuery {
+        guard let plan = try? DefaultQuery.plan(settings: settings),
+            let engine = try? LiveQuery(plan: plan, limits: limits)
+        else {
+            preconditionFailure("the default query can be planned")
+        }
+        engine.deviceName = Self.name
+        return engine
     }
 
     /// Names sort otherwise than numbers do, so that a row order by number shows.
     static func name(_ device: UInt32) -> DeviceID { DeviceID("device-\(device * 29 % 11)") }
 
+    /// The rows that stand in an engine, which forgets them.
+    static func take(_ engine: LiveQuery) -> [ResultRow] {
+        defer { engine.removeRows() }
+        return (0..<engine.rows.count).map { engine.rows.resultRow($0) } + engine.rows.systemRows
+    }
+
     mutating func run(_ step: Step) -> [ResultRow] {
-        var rows: [ResultRow] = []
-        switch step {
-        case .record(let device, let arrival, let event, let payload):
-            let sequence = (sequences[device] ?? 0) + 1
-            sequences[device] = sequence
-            Array(payload.utf8).withUnsafeBytes { bytes in
-                engine.process(
-                    RecordView(
-                        device: device, sequence: sequence, arrivalTime: arrival, eventTime: event,
-                        offset: QueueOffset(0), payload: bytes),
-                    deviceName: Self.name, rows: &rows)
+        do {
+            switch step {
+            case .record(let device, let arrival, let event, let payload):
+                let sequence = (sequences[device] ?? 0) + 1
+                sequences[device] = sequence
+                try Array(payload.utf8).withUnsafeBytes { bytes in
+                    try engine.process(
+                        RecordView(
+                            device: device, sequence: sequence, arrivalTime: arrival, eventTime: event,
+                            offset: QueueOffset(0), payload: bytes))
+                }
+            case .tick(let arrival): try engine.tick(arrival: arrival)
+            case .flush: try engine.flush()
             }
-        case .tick(let arrival): engine.tick(arrival: arrival, deviceName: Self.name, rows: &rows)
-        case .flush: engine.flush(deviceName: Self.name, rows: &rows)
+        } catch {
+            Issue.record("\(error)")
         }
-        return rows
+        return Self.take(engine)
     }
 
     mutating func run(_ steps: [Step]) -> [ResultRow] { steps.flatMap { run($0) } }
 
     /// Swaps the engine for one restored from its own checkpoint.
-    mutating func restart(plan: QueryPlan = .perMinute, limits: EngineLimits = EngineLimits()) throws {
-        engine = try QueryEngine(plan: plan, restoring: engine.snapshot(), limits: limits)
+    mutating func restart(limits: StreamLimits = StreamLimits()) throws {
+        let state = engine.snapshot()
+        engine = Self.engine(settings, limits)
+        try engine.restore(state)
     }
 }
 

@@ -5,7 +5,7 @@ import Testing
 @Suite struct FieldTests {
     private let noon = time("2026-03-01T12:00:00Z")
 
-    private func rows(_ payloads: [String], limits: EngineLimits = EngineLimits()) -> [ResultRow] {
+    private func rows(_ payloads: [String], limits: StreamLimits = StreamLimits()) -> [ResultRow] {
         var harness = Harness(limits: limits)
         return harness.run(
             payloads.map { .record(device: 1, arrival: noon, event: noon, payload: $0) } + [.flush])
@@ -27,7 +27,7 @@ import Testing
             #expect(
                 harness.run(.record(device: 1, arrival: noon, event: noon, payload: payload)).isEmpty)
         }
-        #expect(harness.engine.counters.withoutFields == 6)
+        #expect(harness.engine.counters.notJSON == 6)
         #expect(harness.run(.flush).isEmpty)
     }
 
@@ -89,18 +89,18 @@ import Testing
     func overflow(sign: Int64) {
         let great = "\(sign > 0 ? "" : "-")9223372036854775807"
         let rows = rows(["{\"a\":\(great)}", "{\"a\":\(great)}", "{\"b\":1}"])
-        #expect(rows.map(\.output) == ["minute", "_errors", "minute"])
+        #expect(rows.map(\.output) == ["minute", "minute", "_errors"])
         #expect(rows[0]["sum"] == .null)
         #expect(rows[0]["avg"] == .float(Double(sign) * 0x1p63))
-        #expect(rows[1]["reason"] == .text("sum_overflow"))
-        #expect(rows[1]["field"] == .text("a"))
-        #expect(rows[1]["windowEnd"] == .time(noon))
+        #expect(rows[2]["reason"] == .text("sum_overflow"))
+        #expect(rows[2]["group"] == .text("[\"device-7\",\"a\"]"))
+        #expect(rows[2]["time"] == .time(noon))
     }
 
     @Test("floats whose sum is past the greatest double are an overflow too")
     func floatOverflow() {
         let rows = rows(["{\"a\":1e308}", "{\"a\":1e308}"])
-        #expect(rows.map(\.output) == ["minute", "_errors"])
+        #expect(rows.map(\.output) == ["minute", "_errors", "_errors"])
         #expect(rows[0]["sum"] == .null)
         #expect(rows[0]["avg"] == .null)
         #expect(rows[0]["max"] == .float(1e308))
@@ -128,7 +128,7 @@ import Testing
         .record(device: device, arrival: noon, event: noon, payload: payload)
     }
 
-    private func outcome(_ limits: EngineLimits, _ steps: [Step]) throws -> [String] {
+    private func outcome(_ limits: StreamLimits, _ steps: [Step]) throws -> [String] {
         var harness = Harness(limits: limits)
         var cut = Harness(limits: limits)
         var rows: [ResultRow] = []
@@ -145,48 +145,43 @@ import Testing
         }
     }
 
-    @Test("field names past the limit go to `_errors`, known ones go on")
+    @Test("names past the limit of those that are remembered, or too long for it, give the same rows")
     func fieldNames() throws {
-        var limits = EngineLimits()
+        var limits = StreamLimits()
         limits.fieldNamesMax = 2
-        limits.fieldNameBytesMax = 4
-        let outcome = try outcome(
-            limits, [record("{\"a\":1,\"longer\":1}"), record("{\"b\":1,\"c\":1}"), record("{\"a\":1}")])
-        #expect(outcome == ["fields_max", "fields_max", "a", "b"])
+        let long = String(repeating: "n", count: 300)
+        let steps = [
+            record("{\"a\":1,\"\(long)\":1}"), record("{\"b\":1,\"c\":1,\"c\":\"x\"}"), record("{\"a\":1}"),
+        ]
+        #expect(try outcome(limits, steps) == ["a", "b", long])
     }
 
-    @Test("fields of one record past the limit go to `_errors`")
+    @Test("a record of thousands of fields gives all its rows")
     func fieldsPerRecord() throws {
-        var limits = EngineLimits()
-        limits.fieldsPerRecordMax = 2
-        #expect(try outcome(limits, [record("{\"a\":1,\"b\":1,\"c\":1}")]) == ["fields_max", "a", "b"])
+        let payload = "{" + (0..<3_000).map { "\"f\($0)\":1" }.joined(separator: ",") + "}"
+        #expect(try outcome(StreamLimits(), [record(payload)]).count == 3_000)
     }
 
-    @Test("windows and groups past the limits go to `_errors`, and no window stays empty")
-    func windows() throws {
-        var limits = EngineLimits()
-        limits.openWindowsMax = 1
-        #expect(
-            try outcome(limits, [record("{\"a\":1}"), record("{\"b\":1}", device: 2)]) == [
-                "windows_max", "a",
-            ])
-        limits.openWindowsMax = 10
+    @Test("groups, timelines and keys past the limits go to `_errors`, and the query goes on")
+    func groups() throws {
+        var limits = StreamLimits()
         limits.openGroupsMax = 2
         #expect(
             try outcome(limits, [record("{\"a\":1,\"b\":1,\"c\":1}"), record("{\"d\":1}", device: 2)])
-                == ["windows_max", "windows_max", "a", "b"])
-    }
-
-    @Test("a device number past the limit goes to `_errors`")
-    func devices() throws {
-        var limits = EngineLimits()
-        limits.devicesMax = 3
-        #expect(try outcome(limits, [record("{\"a\":1}", device: 3)]) == ["devices_max"])
+                == ["limit", "limit", "a", "b"])
+        limits = StreamLimits()
+        limits.timelinesMax = 1
+        #expect(
+            try outcome(limits, [record("{\"a\":1}"), record("{\"b\":1}", device: 2)]) == ["limit", "a"])
+        let long = String(repeating: "n", count: 20_000)
+        #expect(
+            try outcome(StreamLimits(), [record("{\"\(long)\":1}"), record("{\"a\":1}")])
+                == ["limit", "a"])
     }
 
     @Test("a long payload is not copied into a late row")
     func longPayload() {
-        var limits = EngineLimits()
+        var limits = StreamLimits()
         limits.rowPayloadBytesMax = 10
         var harness = Harness(limits: limits)
         let rows = harness.run([

@@ -79,8 +79,7 @@ struct Scenario {
         #expect(counters.late == UInt64(scenario.oracle.refused["late"] ?? 0))
         #expect(counters.outOfOrder == UInt64(scenario.oracle.refused["out_of_order"] ?? 0))
         #expect(counters.accepted == UInt64(scenario.oracle.accepted.count))
-        #expect(counters.openWindows == 0)
-        #expect(counters.openGroups == 0)
+        #expect(harness.engine.openState.groups == 0)
         #expect(counters.errors == 0)
     }
 

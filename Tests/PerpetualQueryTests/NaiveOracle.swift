@@ -141,7 +141,7 @@ func describe(_ row: ResultRow) -> String {
         default: "null"
         }
     }
-    if row.output == QueryPlan.lateOutput {
+    if row.output == StreamPlan.lateOutput {
         return "late \(text("device")) \(text("reason")) \(text("eventTime"))"
     }
     return [

@@ -11,7 +11,7 @@ struct Pipeline {
     let log: ResultLog
     let checkpoints: CheckpointStore
     let sink: FileSink
-    let engine: QueryEngine
+    let engine: LiveQuery
     var next: Int
 
     /// One input: a record, or a tick when there is no payload.
@@ -51,12 +51,12 @@ struct Pipeline {
         limits.bufferBytesMax = 700
         log = try ResultLog.open(directory: "d/log", files: store, limits: limits)
         checkpoints = CheckpointStore(path: "d/checkpoint", files: store)
+        engine = try Self.engine()
         if let checkpoint = try checkpoints.load() {
-            engine = try QueryEngine(plan: .perMinute, restoring: checkpoint.engineState)
+            try engine.restore(checkpoint.engineState)
             next = Int(checkpoint.queueOffset)
             try log.truncate(to: checkpoint.resultPosition)
         } else {
-            engine = QueryEngine(plan: .perMinute)
             next = 0
             try log.truncate(to: 0)
         }
@@ -64,33 +64,40 @@ struct Pipeline {
             root: "d/results", files: store, log: log, cursorPath: "d/file.cursor", clock: clock)
     }
 
+    private static func engine() throws -> LiveQuery {
+        let engine = try LiveQuery(plan: DefaultQuery.plan())
+        engine.deviceName = { DeviceID("dev-\($0)") }
+        return engine
+    }
+
     /// The log of the whole script, nothing released.
     static func wholeLog(on store: FaultStore) throws -> ResultLog {
         let log = try ResultLog.open(directory: "d/log", files: store)
-        let engine = QueryEngine(plan: .perMinute)
+        let engine = try engine()
         for input in script { try apply(input, engine, log) }
         try log.commit()
         return log
     }
 
     /// Gives one input to the engine and what comes of it to the log.
-    private static func apply(_ input: Input, _ engine: QueryEngine, _ log: ResultLog) throws {
-        var rows: [ResultRow] = []
+    private static func apply(_ input: Input, _ engine: LiveQuery, _ log: ResultLog) throws {
         let arrival = base.adding(ticks: Int64(input.seconds * 1e7))
         let complete = engine.completeThrough
-        let name = { (device: UInt32) in DeviceID("dev-\(device)") }
         if let payload = input.payload {
-            Array(payload.utf8).withUnsafeBytes { bytes in
-                engine.process(
+            try Array(payload.utf8).withUnsafeBytes { bytes in
+                try engine.process(
                     RecordView(
                         device: input.device, sequence: input.sequence, arrivalTime: arrival,
                         eventTime: arrival.adding(ticks: -Int64(input.delay * 1e7)),
-                        offset: QueueOffset(0), payload: bytes), deviceName: name, rows: &rows)
+                        offset: QueueOffset(0), payload: bytes))
             }
         } else {
-            engine.tick(arrival: arrival, deviceName: name, rows: &rows)
+            try engine.tick(arrival: arrival)
         }
-        for row in rows { try log.append(row, topic: "t") }
+        let rows = engine.rows
+        for row in 0..<rows.count { try log.append(rows.resultRow(row), topic: "t") }
+        for row in rows.systemRows { try log.append(row, topic: "t") }
+        engine.removeRows()
         if let now = engine.completeThrough, now != complete { try log.appendComplete(through: now) }
     }
 
@@ -151,7 +158,7 @@ struct Pipeline {
         #expect(files.count == 7)
         #expect(Set(ids).count == lines.count)
         let counters = pipeline.engine.counters
-        #expect(UInt64(lines.count) == counters.rowsEmitted + counters.late)
+        #expect(UInt64(lines.count) == counters.rows + counters.late)
         #expect(counters.late == 4)
         #expect(pipeline.sink.counters.delivered == UInt64(lines.count))
         #expect(pipeline.sink.counters.outbox == 0)

@@ -14,7 +14,7 @@ final class AnalyticOperator {
 
     private let plan: AnalyticPlan
     private let limits: StreamLimits
-    private let keys = KeyTable()
+    private let keys: KeyTable
     private var partitions: [Partition?] = []
     private var key = KeyBuffer()
     private let state: GroupState?
@@ -26,6 +26,7 @@ final class AnalyticOperator {
     init(plan: AnalyticPlan, limits: StreamLimits, arena: ByteArena) {
         self.plan = plan
         self.limits = limits
+        keys = KeyTable(hashKey: limits.hashKey)
         if case .aggregate(let function) = plan.function {
             result = function
             state = GroupState(measures: Self.measures(function, plan), limits: limits, arena: arena)

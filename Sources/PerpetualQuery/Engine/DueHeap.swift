@@ -7,6 +7,7 @@ struct DueHeap {
 
     var isEmpty: Bool { heap.isEmpty }
     var count: Int { heap.count }
+    var byteCount: Int { heap.capacity * 16 + places.capacity * 4 }
     /// `Int64.max` when nothing is due.
     var earliest: Int64 { heap.first?.due ?? Int64.max }
     var earliestNumber: Int? { heap.first.map { Int($0.number) } }

@@ -11,6 +11,8 @@ final class DuplicateFilter {
     struct Name: Equatable {
         var high: UInt64
         var low: UInt64
+
+        static let none = Name(high: 0, low: 0)
     }
 
     @exclusivity(unchecked) private var table: UnsafeMutablePointer<Name>

@@ -78,7 +78,7 @@ package final class EventBatch: @unchecked Sendable {
         items.append(
             Item(
                 offset: used, count: payload.count, arrival: arrival, line: line,
-                name: DuplicateFilter.Name(high: 0, low: 0),
+                name: DuplicateFilter.Name.none,
                 isJSON: false))
         used += payload.count
         return UnsafeRawBufferPointer(place)
@@ -101,7 +101,9 @@ package final class EventDecoder: @unchecked Sendable {
 
     package init(plan: StreamPlan, input: Int, limits: StreamLimits = StreamLimits()) {
         let inputPlan = plan.inputs[input]
-        decoder = InputDecoder(fields: inputPlan.fields, namesMax: limits.fieldNamesMax, arena: ByteArena())
+        decoder = InputDecoder(
+            fields: inputPlan.fields, namesMax: limits.fieldNamesMax, hashKey: limits.hashKey,
+            arena: ByteArena())
         names = inputPlan.deduplication
         needsDecoding = !inputPlan.fields.isEmpty || inputPlan.needsPayload
     }
@@ -114,13 +116,13 @@ package final class EventDecoder: @unchecked Sendable {
     package func add(_ payload: UnsafeRawBufferPointer, arrival: EventTime, line: Int, to batch: EventBatch) {
         let own = batch.add(payload, arrival: arrival.ticks, line: line)
         guard needsDecoding else {
-            return batch.finishLast(name: DuplicateFilter.Name(high: 0, low: 0), isJSON: true)
+            return batch.finishLast(name: DuplicateFilter.Name.none, isJSON: true)
         }
         decoder.arena = batch.arena
         let isJSON = decoder.decode(own)
         (batch.slots + (batch.count - 1) * batch.fieldCount).update(
             from: decoder.slots, count: batch.fieldCount)
-        var name = DuplicateFilter.Name(high: 0, low: 0)
+        var name = DuplicateFilter.Name.none
         if !names.isEmpty, isJSON {
             key.removeAll()
             for field in names { GroupKey.append(decoder.slots[field], to: &key) }

@@ -11,7 +11,7 @@ package final class FieldReader {
     package init(_ name: String) {
         self.name = name
         start = arena.mark
-        decoder = InputDecoder(fields: [name], namesMax: 4_096, arena: arena)
+        decoder = InputDecoder(fields: [name], namesMax: 4_096, hashKey: StreamLimits().hashKey, arena: arena)
     }
 
     /// nil: the payload is no object, or the field no time.

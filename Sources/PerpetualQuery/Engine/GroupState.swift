@@ -3,7 +3,7 @@ import Telemetry
 /// Blocks of measures: filled with rows, merged, read, given back.
 final class GroupState {
     let layout: MeasureLayout
-    let objects = MeasureObjects()
+    let objects: MeasureObjects
     private let limits: StreamLimits
     private var key = KeyBuffer()
     private let arena: ByteArena
@@ -11,6 +11,7 @@ final class GroupState {
     init(measures: [MeasurePlan], limits: StreamLimits, arena: ByteArena) {
         layout = MeasureLayout(measures)
         self.limits = limits
+        objects = MeasureObjects(hashKey: limits.hashKey)
         self.arena = arena
     }
 

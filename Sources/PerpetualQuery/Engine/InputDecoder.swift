@@ -37,12 +37,14 @@ final class InputDecoder {
     private let guesses: UnsafeMutablePointer<Int32>
     private static let guessesMax = 64
     private let namesMax: Int
+    private let hashKey: UInt64
     /// Gets texts that had escapes.
     @exclusivity(unchecked) var arena: ByteArena
 
-    init(fields: [String], namesMax: Int, arena: ByteArena) {
+    init(fields: [String], namesMax: Int, hashKey: UInt64, arena: ByteArena) {
         self.fields = fields
         self.namesMax = namesMax
+        self.hashKey = hashKey
         self.arena = arena
         slots = .allocate(capacity: max(fields.count, 1))
         slots.initialize(repeating: .null, count: max(fields.count, 1))
@@ -93,7 +95,7 @@ final class InputDecoder {
         return true
     }
 
-    private static func isObject(_ payload: UnsafeRawBufferPointer) -> Bool {
+    static func isObject(_ payload: UnsafeRawBufferPointer) -> Bool {
         for byte in payload where byte != 0x20 && byte != 0x0A && byte != 0x0D && byte != 0x09 {
             return byte == 0x7B
         }
@@ -122,7 +124,7 @@ final class InputDecoder {
     }
 
     private func lookUp(_ name: UnsafeRawBufferPointer, at place: Int) -> Int {
-        let hash = GroupKey.hash(name)
+        let hash = GroupKey.hash(name, hashKey)
         var slot = Int(truncatingIfNeeded: hash) & (tableCount - 1)
         while table[slot] >= 0 {
             let number = Int(table[slot])

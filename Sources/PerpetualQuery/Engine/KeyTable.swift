@@ -15,7 +15,11 @@ final class KeyTable {
     private var slotCount = 64
     private(set) var count = 0
 
-    init() {
+    private let hashKey: UInt64
+
+    /// - Parameter hashKey: as in `StreamLimits`.
+    init(hashKey: UInt64) {
+        self.hashKey = hashKey
         slots = .allocate(capacity: slotCount)
         slots.initialize(repeating: -1, count: slotCount)
     }
@@ -25,8 +29,14 @@ final class KeyTable {
         slots.deallocate()
     }
 
+    /// Bytes of the table and its keys, about.
+    var byteCount: Int { entries.capacity * MemoryLayout<Entry>.stride + slotCount * 4 + count * 32 }
+
     /// One more than the greatest number in use or used before.
     var numberLimit: Int { entries.count }
+
+    @inline(__always)
+    func hash(_ key: UnsafeRawBufferPointer) -> UInt64 { GroupKey.hash(key, hashKey) }
 
     @inline(__always)
     func find(_ key: UnsafeRawBufferPointer, hash: UInt64) -> Int? {
@@ -45,7 +55,7 @@ final class KeyTable {
 
     /// The number of a key, and whether it is new.
     func number(of key: UnsafeRawBufferPointer) -> (number: Int, isNew: Bool) {
-        let hash = GroupKey.hash(key)
+        let hash = self.hash(key)
         if let number = find(key, hash: hash) { return (number, false) }
         if (count + 1) * 2 > slotCount { grow() }
         let copy = UnsafeMutableRawPointer.allocate(byteCount: max(key.count, 1), alignment: 8)

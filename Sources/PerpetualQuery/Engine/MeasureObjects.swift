@@ -8,12 +8,16 @@ final class MeasureObjects {
     private(set) var distinctCount = 0
     private(set) var collectedCount = 0
 
+    private let hashKey: UInt64
+
+    init(hashKey: UInt64) { self.hashKey = hashKey }
+
     func newSet() -> Int {
         if let number = freeSets.popLast() {
-            sets[number] = KeyTable()
+            sets[number] = KeyTable(hashKey: hashKey)
             return number
         }
-        sets.append(KeyTable())
+        sets.append(KeyTable(hashKey: hashKey))
         return sets.count - 1
     }
 

@@ -7,28 +7,31 @@
 /// Raw pointers: this class owns the cells' blocks and keys and frees them when their pane goes and in
 /// deinit.
 final class PaneWindows: WindowOperator {
-    private struct Timeline {
+    struct Timeline {
         var firstPane: Int32 = -1
         /// The pane that the last row went to.
         var lastPane: Int32 = -1
     }
 
-    private struct Pane {
+    struct Pane {
         var end: Int64
         var timeline: Int32
         var next: Int32
         var firstCell: Int32
+        var lastCell: Int32
         var cellCount: Int32
     }
 
     /// The head of a group's memory; the measures stand right behind it, so that a group is one place in memory.
-    private struct Cell {
+    struct Cell {
         var hash: UInt64
         /// The key itself when it has room, else in the first word the address of a copy.
         var key: (UInt64, UInt64, UInt64) = (0, 0, 0)
         var keyCount: Int32
         var pane: Int32
         var next: Int32
+        /// What `PropertyGrouping` calls the group inside its pane; −1: it has not asked for it yet.
+        var tag: Int32 = -1
 
         static let inlineBytes = 24
         static let keyOffset = MemoryLayout<Cell>.offset(of: \.key) ?? 8
@@ -41,11 +44,11 @@ final class PaneWindows: WindowOperator {
     private let size: Int64
     private let hop: Int64
     private let offset: Int64
-    private let pane: Int64
-    @exclusivity(unchecked) private var timelines: [Timeline] = []
+    let pane: Int64
+    @exclusivity(unchecked) var timelines: [Timeline] = []
     /// Timelines by the end of their next window.
     @exclusivity(unchecked) private var due = DueHeap()
-    @exclusivity(unchecked) private var panes: [Pane] = []
+    @exclusivity(unchecked) var panes: [Pane] = []
     @exclusivity(unchecked) private var freePanes: [Int32] = []
     @exclusivity(unchecked) private var cells: UnsafeMutableRawPointer
     @exclusivity(unchecked) private var cellCapacity = 256
@@ -55,6 +58,10 @@ final class PaneWindows: WindowOperator {
     @exclusivity(unchecked) private var slotCount = 1_024
     @exclusivity(unchecked) private var cellCount = 0
     private let stride: Int
+    @exclusivity(unchecked) var currentPane: Int32 = -1
+    @exclusivity(unchecked) var currentCell: Int32 = -1
+    /// Groups of a pane that are looked at for their tag before the key is looked up.
+    static let tagStepsMax: Int32 = 32
     private let scratch: UnsafeMutableRawPointer
     @exclusivity(unchecked) private var order:
         [(prefix: UInt64, key: UnsafeRawBufferPointer, number: Int32)] = []
@@ -97,11 +104,17 @@ final class PaneWindows: WindowOperator {
 
     override var openGroups: Int { cellCount }
 
-    @inline(__always)
-    private func block(_ cell: Int32) -> UnsafeMutableRawPointer { cells + Int(cell) * stride + Cell.bytes }
+    override var stateBytes: Int {
+        cellCapacity * stride + slotCount * 4 + freeCells.capacity * 4 + freePanes.capacity * 4
+            + panes.capacity * MemoryLayout<Pane>.stride + timelines.capacity * MemoryLayout<Timeline>.stride
+            + due.byteCount
+    }
 
     @inline(__always)
-    private func cell(_ number: Int32) -> UnsafeMutablePointer<Cell> {
+    func block(_ cell: Int32) -> UnsafeMutableRawPointer { cells + Int(cell) * stride + Cell.bytes }
+
+    @inline(__always)
+    func cell(_ number: Int32) -> UnsafeMutablePointer<Cell> {
         (cells + Int(number) * stride).assumingMemoryBound(to: Cell.self)
     }
 
@@ -123,7 +136,7 @@ final class PaneWindows: WindowOperator {
 
     /// The least k · length + offset that is not before a time.
     @inline(__always)
-    private func ceiling(_ time: Int64, _ length: Int64) -> Int64 {
+    func ceiling(_ time: Int64, _ length: Int64) -> Int64 {
         let shifted = time - offset
         let rest = shifted % length
         if rest == 0 { return time }
@@ -144,7 +157,7 @@ final class PaneWindows: WindowOperator {
 
     /// The timeline's pane with this end, made when it is not there.
     @inline(__always)
-    private func pane(_ timeline: Int32, _ end: Int64) -> Int32 {
+    func pane(_ timeline: Int32, _ end: Int64) -> Int32 {
         if Int(timeline) < timelines.count {
             let last = timelines[Int(timeline)].lastPane
             if last >= 0, panes[Int(last)].end == end { return last }
@@ -152,7 +165,7 @@ final class PaneWindows: WindowOperator {
         return findPane(timeline, end)
     }
 
-    private func findPane(_ timeline: Int32, _ end: Int64) -> Int32 {
+    func findPane(_ timeline: Int32, _ end: Int64) -> Int32 {
         while timelines.count <= Int(timeline) { timelines.append(Timeline()) }
         var before: Int32 = -1
         var at = timelines[Int(timeline)].firstPane
@@ -161,7 +174,7 @@ final class PaneWindows: WindowOperator {
             at = panes[Int(at)].next
         }
         if at < 0 || panes[Int(at)].end != end {
-            let made = Pane(end: end, timeline: timeline, next: at, firstCell: -1, cellCount: 0)
+            let made = Pane(end: end, timeline: timeline, next: at, firstCell: -1, lastCell: -1, cellCount: 0)
             if let unused = freePanes.popLast() {
                 at = unused
                 panes[Int(at)] = made
@@ -183,7 +196,7 @@ final class PaneWindows: WindowOperator {
 
     /// The group's cell, made when it is not there; −1 when a limit refuses it.
     @inline(__always)
-    private func cell(_ pane: Int32, _ key: UnsafeRawBufferPointer, _ keyHash: UInt64) -> Int32 {
+    func cell(_ pane: Int32, _ key: UnsafeRawBufferPointer, _ keyHash: UInt64) -> Int32 {
         let hash = (keyHash ^ UInt64(UInt32(bitPattern: pane))) &* 0x9E37_79B9_7F4A_7C15
         var slot = Int(truncatingIfNeeded: hash >> 20) & (slotCount - 1)
         while slots[slot] >= 0 {
@@ -211,14 +224,16 @@ final class PaneWindows: WindowOperator {
         }
         let made = cell(number)
         made.initialize(
-            to: Cell(hash: hash, keyCount: Int32(key.count), pane: pane, next: panes[Int(pane)].firstCell))
+            to: Cell(hash: hash, keyCount: Int32(key.count), pane: pane, next: -1))
         var place = UnsafeMutableRawPointer(made) + Cell.keyOffset
         if key.count > Cell.inlineBytes {
             place = .allocate(byteCount: key.count, alignment: 8)
             made.pointee.key.0 = UInt64(UInt(bitPattern: place))
         }
         if let base = key.baseAddress { place.copyMemory(from: base, byteCount: key.count) }
-        panes[Int(pane)].firstCell = number
+        let last = panes[Int(pane)].lastCell
+        if last >= 0 { cell(last).pointee.next = number } else { panes[Int(pane)].firstCell = number }
+        panes[Int(pane)].lastCell = number
         panes[Int(pane)].cellCount += 1
         state.initialize(block(number))
         enter(number)
@@ -412,7 +427,7 @@ final class PaneWindows: WindowOperator {
                 let number = findPane(Int32(timeline), end)
                 for _ in 0..<(try reader.take(UInt32.self)) {
                     let key = try reader.takeBytes()
-                    let cell = self.cell(number, key, GroupKey.hash(key))
+                    let cell = self.cell(number, key, GroupKey.hash(key, limits.hashKey))
                     guard cell >= 0, state.rows(block(cell)) == 0 else { throw .damaged(at: reader.at) }
                     try state.read(&reader, into: block(cell))
                 }

@@ -36,13 +36,14 @@ final class ReferenceTable {
         }
         let arena = ByteArena()
         for index in plan.indexes.indices {
-            keys.append(KeyTable())
+            keys.append(KeyTable(hashKey: limits.hashKey))
             rowsOfKey.append([])
             _ = index
         }
         var key = KeyBuffer()
         defer { key.deallocate() }
-        let decoder = InputDecoder(fields: plan.columns, namesMax: limits.fieldNamesMax, arena: arena)
+        let decoder = InputDecoder(
+            fields: plan.columns, namesMax: limits.fieldNamesMax, hashKey: limits.hashKey, arena: arena)
         for (number, row) in data.rows.enumerated() {
             let mark = arena.mark
             let copy = UnsafeMutableRawBufferPointer.allocate(byteCount: max(row.count, 1), alignment: 8)
@@ -93,7 +94,7 @@ final class ReferenceTable {
 
     /// The rows with a key; none when a value of it is NULL.
     func matches(_ index: Int, _ key: UnsafeRawBufferPointer) -> [Int32] {
-        keys[index].find(key, hash: GroupKey.hash(key)).map { rowsOfKey[index][$0] } ?? []
+        keys[index].find(key, hash: keys[index].hash(key)).map { rowsOfKey[index][$0] } ?? []
     }
 
     func value(_ row: Int, _ column: Int) -> Datum { values[row * columnCount + column] }

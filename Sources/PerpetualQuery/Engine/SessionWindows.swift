@@ -9,9 +9,10 @@ final class SessionWindows: WindowOperator {
         /// Timeline and partition.
         let owner: Int
         var groups: [(key: [UInt8], block: UnsafeMutableRawPointer)] = []
-        let numbers = KeyTable()
+        let numbers: KeyTable
 
-        init(start: Int64, owner: Int) {
+        init(start: Int64, owner: Int, hashKey: UInt64) {
+            numbers = KeyTable(hashKey: hashKey)
             self.start = start
             last = start
             self.owner = owner
@@ -22,7 +23,7 @@ final class SessionWindows: WindowOperator {
     private let longest: Int64
     private let partition: [Int]
     /// Timeline and partition key to a number.
-    private let owners = KeyTable()
+    private let owners: KeyTable
     private var timelineOfOwner: [Int32] = []
     private var current: [Int] = []
     private var sessionsOfOwner: [Int] = []
@@ -40,6 +41,7 @@ final class SessionWindows: WindowOperator {
         self.timeout = timeout
         self.longest = longest
         self.partition = partition
+        owners = KeyTable(hashKey: limits.hashKey)
         super.init(state: state, plan: plan, kind: .session, limits: limits)
     }
 
@@ -97,7 +99,7 @@ final class SessionWindows: WindowOperator {
     }
 
     private func open(_ owner: Int, at time: Int64) -> Int {
-        let session = Session(start: time, owner: owner)
+        let session = Session(start: time, owner: owner, hashKey: limits.hashKey)
         let number: Int
         if let unused = freeSessions.popLast() {
             number = unused

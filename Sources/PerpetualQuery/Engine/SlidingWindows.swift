@@ -9,7 +9,7 @@ final class SlidingWindows: WindowOperator {
 
     private let size: Int64
     /// Groups by timeline and key.
-    private let keys = KeyTable()
+    private let keys: KeyTable
     private var groups: [Group?] = []
     /// Groups by the time at which a row enters or leaves next; one heap a timeline, and timelines by theirs.
     private var heaps: [DueHeap] = []
@@ -20,6 +20,7 @@ final class SlidingWindows: WindowOperator {
 
     init(size: Int64, state: GroupState, plan: WindowPlan, limits: StreamLimits) {
         self.size = size
+        keys = KeyTable(hashKey: limits.hashKey)
         scratch = .allocate(byteCount: state.layout.byteCount, alignment: 16)
         super.init(state: state, plan: plan, kind: .sliding, limits: limits)
     }

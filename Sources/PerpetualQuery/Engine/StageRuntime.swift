@@ -78,11 +78,18 @@ final class SourceRuntime {
     let prologue: StageRuntime.Code
     let isPartitioned: Bool
     /// Keys of timelines, when there are many.
-    let keys = KeyTable()
+    let keys: KeyTable
     /// By timeline, the greatest accepted event time; `Int64.min` before the first.
     @exclusivity(unchecked) var greatest: [Int64] = [Int64.min]
     /// The least time of any timeline, raised by ticks.
     @exclusivity(unchecked) var floor = Int64.min
+    /// The stage's body, when it only groups properties.
+    var grouping: PropertyGrouping?
+    /// Time and timeline are those that the hub knows, and the body groups properties: nothing of the payload is
+    /// needed before that.
+    private(set) var isDirect = false
+    /// By device number, its timeline; −1 when it is not known yet.
+    @exclusivity(unchecked) var timelineOfDevice: [Int32] = []
 
     let stage: Int
     /// −1: the arrival time.
@@ -91,7 +98,8 @@ final class SourceRuntime {
     let loads: UnsafeMutablePointer<SlotCopy>
     let loadCount: Int
 
-    init(_ plan: SourcePlan, _ policy: TimePolicy) {
+    init(_ plan: SourcePlan, _ policy: TimePolicy, hashKey: UInt64) {
+        keys = KeyTable(hashKey: hashKey)
         self.plan = plan
         stage = plan.stage
         timeSlot = plan.timeSlot ?? -1
@@ -102,6 +110,18 @@ final class SourceRuntime {
         prologue = StageRuntime.code(plan.prologue, plan.spans)
         isPartitioned = !plan.timelineSlots.isEmpty
         if isPartitioned { greatest = [] }
+    }
+
+    func setGrouping(_ grouping: PropertyGrouping?) {
+        self.grouping = grouping
+        func property(_ slot: Int?) -> EventProperty? {
+            plan.loads.first { $0.to == slot && $0.from < -1 }.flatMap {
+                EventProperty(rawValue: -2 - $0.from)
+            }
+        }
+        isDirect =
+            grouping != nil && plan.prologue.isEmpty && property(plan.timeSlot) == .eventTime
+            && plan.timelineSlots.count == 1 && property(plan.timelineSlots[0]) == .device
     }
 
     deinit {
@@ -118,10 +138,14 @@ final class InputRuntime {
     /// Slots of the fields that name an event.
     let names: [Int]
     let sources: [SourceRuntime]
+    /// The payload is read by its only source.
+    var isDirect: Bool { sources.count == 1 && sources[0].isDirect && !hasFields && duplicates == nil }
+    private let hasFields: Bool
 
     init(_ plan: InputPlan, _ decoder: InputDecoder, _ sources: [SourceRuntime]) {
         self.decoder = decoder
         self.sources = sources
+        hasFields = !plan.fields.isEmpty
         needsDecoding = !plan.fields.isEmpty || plan.needsPayload
         names = plan.deduplication
         duplicates = names.isEmpty ? nil : DuplicateFilter()

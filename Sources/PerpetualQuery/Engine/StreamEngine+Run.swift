@@ -197,7 +197,7 @@ extension StreamEngine {
         key.removeAll()
         for slot in group.keySlots { GroupKey.append(frame[slot], to: &key) }
         let bytes = key.bytes
-        let hash = GroupKey.hash(bytes)
+        let hash = GroupKey.hash(bytes, limits.hashKey)
         for window in group.windows {
             if let failed = window.add(row, frame, key: bytes, hash: hash) { context.failure = failed }
         }
@@ -250,7 +250,7 @@ extension StreamEngine {
             text.append(0x5D)
             failed.group = String(decoding: text, as: UTF8.self)
         }
-        guard plan.settings.errorPolicy == .divert, reason != .limit else { return stop(failed) }
+        guard plan.settings.errorPolicy == .divert else { return stop(failed) }
         divert(failed, row)
     }
 
@@ -280,10 +280,10 @@ extension StreamEngine {
         columns.append(Column("payload", failed.payload.map { .text($0) } ?? .null))
         let name = "\(failed.input ?? "")|\(failed.device)|\(failed.sequence)|\(failed.group ?? "")|\(place)"
         let id = ResultID(
-            query: plan.name, version: plan.version, output: QueryPlan.errorOutput,
+            query: plan.name, version: plan.version, output: StreamPlan.errorOutput,
             groupKey: Array(name.utf8),
             windowKind: failed.reason?.rawValue ?? "", start: time, end: time, revision: 0)
-        rows.append(ResultRow(output: QueryPlan.errorOutput, id: id, time: time, columns: columns))
+        rows.append(ResultRow(output: StreamPlan.errorOutput, id: id, time: time, columns: columns))
     }
 
     /// The row of `_late` of an event that the time policy refused.
@@ -294,11 +294,11 @@ extension StreamEngine {
         Value.array([.text(device.text), .bigint(Int64(truncatingIfNeeded: event.sequence))]).appendJSON(
             to: &key)
         let id = ResultID(
-            query: plan.name, version: plan.version, output: QueryPlan.lateOutput, groupKey: key,
+            query: plan.name, version: plan.version, output: StreamPlan.lateOutput, groupKey: key,
             windowKind: "passthrough", start: time, end: time, revision: 0)
         rows.append(
             ResultRow(
-                output: QueryPlan.lateOutput, id: id, time: time,
+                output: StreamPlan.lateOutput, id: id, time: time,
                 columns: [
                     Column("device", .text(device.text)), Column("reason", .text(reason.text)),
                     Column("eventTime", .time(time)), Column("arrivalTime", .time(event.arrivalTime)),

@@ -8,7 +8,7 @@ extension StreamEngine {
     ) {
         let stage = stages[source.stage]
         let frame = stage.frame
-        load(event, source, slots, frame, isJSON: isJSON)
+        if !source.isDirect { load(event, source, slots, frame, isJSON: isJSON) }
         var row = RowContext(time: event.arrivalTime.ticks)
         row.device = event.device
         row.sequence = event.sequence
@@ -22,21 +22,22 @@ extension StreamEngine {
         }
         var timeline = 0
         if source.isPartitioned {
-            timeline = self.timeline(source, frame)
+            timeline = self.timeline(event, source, slots, isJSON: isJSON)
             guard timeline >= 0 else {
-                return stop(
-                    QueryFailure(
-                        text: "more than \(limits.timelinesMax) timelines", hint: "the limit is timelinesMax")
-                )
+                return note(.limit, nil, row)
             }
             row.timeline = Int32(timeline)
         }
         if source.timeSlot >= 0 {
-            guard let ticks = eventTicks(frame[source.timeSlot]) else {
+            let time = source.isDirect ? Datum(ticks: event.eventTime.ticks) : frame[source.timeSlot]
+            guard let ticks = eventTicks(time) else {
                 totals.withoutTime += 1
                 return
             }
-            guard let accepted = judge(ticks, event, source, timeline) else { return }
+            guard let accepted = judge(ticks, event, source, timeline) else {
+                if source.isDirect { isDirectJSON = source.grouping?.scan(event.payload, arena) != .notJSON }
+                return
+            }
             row.time = accepted
         } else {
             // Arrival times never go back; an input that says otherwise is taken at its greatest.
@@ -45,7 +46,15 @@ extension StreamEngine {
         totals.accepted += 1
         let isLater = row.time > source.greatest[timeline]
         if isLater { source.greatest[timeline] = row.time }
-        accept(row, stage)
+        if let grouping = source.grouping {
+            if isJSON {
+                isDirectJSON = group(grouping, event, row, stage) {
+                    if source.isDirect { self.load(event, source, slots, frame, isJSON: true) }
+                }
+            }
+        } else {
+            accept(row, stage)
+        }
         if isLater, failure == nil, !stage.listeners.isEmpty || stage.sort != nil {
             let watermark = max(source.floor, TimePolicy.saturatingSubtract(row.time, source.tolerance))
             advance(stage, Int32(timeline), to: watermark)
@@ -152,10 +161,30 @@ extension StreamEngine {
         return ticks.flatMap { TimeRange.ticks.contains($0) ? $0 : nil }
     }
 
+    /// The number of the event's timeline; −1 when there are too many.
+    @inline(__always)
+    private func timeline(
+        _ event: StreamEvent, _ source: SourceRuntime, _ slots: UnsafeMutablePointer<Datum>, isJSON: Bool
+    ) -> Int {
+        guard source.isDirect else { return timeline(source, stages[source.stage].frame) }
+        let device = Int(event.device)
+        if device < source.timelineOfDevice.count {
+            let known = Int(source.timelineOfDevice[device])
+            if known >= 0 { return known }
+        }
+        let frame = stages[source.stage].frame
+        load(event, source, slots, frame, isJSON: isJSON)
+        let number = timeline(source, frame)
+        guard number >= 0, device < limits.timelinesMax else { return number }
+        while source.timelineOfDevice.count <= device { source.timelineOfDevice.append(-1) }
+        source.timelineOfDevice[device] = Int32(number)
+        return number
+    }
+
     private func timeline(_ source: SourceRuntime, _ frame: UnsafeMutablePointer<Datum>) -> Int {
         key.removeAll()
         for slot in source.plan.timelineSlots { GroupKey.append(frame[slot], to: &key) }
-        if let known = source.keys.find(key.bytes, hash: GroupKey.hash(key.bytes)) { return known }
+        if let known = source.keys.find(key.bytes, hash: source.keys.hash(key.bytes)) { return known }
         guard source.keys.count < limits.timelinesMax, key.count <= limits.keyBytesMax else { return -1 }
         let number = source.keys.number(of: key.bytes).number
         while source.greatest.count <= number { source.greatest.append(Int64.min) }
@@ -302,6 +331,7 @@ extension StreamEngine {
             frame[slot] = window.id.map { arena.text($0.utf8) } ?? .null
         }
         pass(row, stage)
+        if let drain, rows.count >= limits.rowsPerDrain { drain(rows) }
         return nil
     }
 }

@@ -44,6 +44,10 @@ package final class StreamEngine {
     @exclusivity(unchecked) var failedAt = 0
     /// Events of the batch in hand that were taken.
     @exclusivity(unchecked) package var takenOfBatch = 0
+    /// Takes rows out of the buffer while windows close.
+    @exclusivity(unchecked) var drain: ((RowBuffer) -> Void)?
+    /// Whether the payload that a source read itself was a JSON object.
+    @exclusivity(unchecked) var isDirectJSON = true
     /// `flush` was called: nothing may follow.
     @exclusivity(unchecked) private var isFinished = false
 
@@ -63,14 +67,26 @@ package final class StreamEngine {
         let arena = arena
         context = FunctionContext(arena: arena, textBytesMax: limits.textBytesMax)
         stages = plan.stages.enumerated().map { StageRuntime(number: $0, plan: $1, limits: limits) }
-        let sources = plan.sources.map { SourceRuntime($0, plan.settings.timePolicy) }
+        let sources = plan.sources.map {
+            SourceRuntime($0, plan.settings.timePolicy, hashKey: limits.hashKey)
+        }
         self.sources = sources
         inputs = plan.inputs.enumerated().map { number, input in
             InputRuntime(
-                input, InputDecoder(fields: input.fields, namesMax: limits.fieldNamesMax, arena: arena),
+                input,
+                InputDecoder(
+                    fields: input.fields, namesMax: limits.fieldNamesMax, hashKey: limits.hashKey,
+                    arena: arena),
                 sources.filter { $0.plan.input == number })
         }
-        groups = plan.groups.map { GroupRuntime($0, limits: limits, arena: arena) }
+        let groups = plan.groups.map { GroupRuntime($0, limits: limits, arena: arena) }
+        self.groups = groups
+        for source in sources {
+            source.setGrouping(
+                PropertyGrouping(
+                    stage: stages[source.stage], plan: plan.stages[source.stage], source: source.plan,
+                    groups: groups, limits: limits))
+        }
         analytics = plan.analytics.map { AnalyticOperator(plan: $0, limits: limits, arena: arena) }
         joins = plan.joins.map { StreamJoinOperator(plan: $0, limits: limits) }
         loops = Array(repeating: LoopState(), count: plan.loopCount)
@@ -110,8 +126,14 @@ package final class StreamEngine {
     package func process(_ event: StreamEvent) throws(QueryFailure) -> Bool {
         let input = inputs[event.input]
         var isJSON = true
+        isDirectJSON = true
+        if input.isDirect {
+            try process(event, input, input.decoder.slots, name: .none, isJSON: true)
+            if !isDirectJSON { totals.notJSON += 1 }
+            return isDirectJSON
+        }
         if input.needsDecoding { isJSON = input.decoder.decode(event.payload) }
-        var name = DuplicateFilter.Name(high: 0, low: 0)
+        var name = DuplicateFilter.Name.none
         if input.duplicates != nil, isJSON {
             key.removeAll()
             for field in input.names { GroupKey.append(input.decoder.slots[field], to: &key) }
@@ -171,6 +193,22 @@ package final class StreamEngine {
         if let failure { throw failure }
     }
 
+    /// The least time of all timelines of all sources; nil before the first tick.
+    var floor: Int64? {
+        let floor = sources.reduce(Int64.max) { min($0, $1.floor) }
+        return floor == Int64.min ? nil : floor
+    }
+
+    /// What `floor` would be after a tick.
+    func floor(ifTickedAt now: EventTime) -> Int64 {
+        sources.reduce(Int64.max) { least, source in
+            let next =
+                source.plan.timeSlot == nil
+                ? now.ticks : plan.settings.timePolicy.lateFloor(arrival: now.ticks)
+            return min(least, max(source.floor, next))
+        }
+    }
+
     /// Whether a tick at `now` would close a window or let a row go on.
     package func needsTick(now: EventTime) -> Bool {
         for source in sources {
@@ -196,6 +234,21 @@ package final class StreamEngine {
     }
 
     package var counters: StreamCounters { totals }
+
+    /// Bytes of timelines, groups and rows that wait or are kept, about: for status, not for each batch.
+    var stateBytes: Int {
+        var bytes = 0
+        for source in sources {
+            bytes +=
+                source.keys.byteCount + source.greatest.capacity * 8 + source.timelineOfDevice.capacity * 4
+        }
+        for group in groups { bytes += group.windows.reduce(0) { $0 + $1.stateBytes } }
+        let open = openState
+        return bytes + (open.waiting + open.joined) * Self.keptRowBytes
+    }
+
+    /// A row that waits: its context, and a few values.
+    private static let keptRowBytes = 256
 
     /// Open groups of all windows, rows that wait for their turn, and rows that joins keep.
     package var openState: (groups: Int, waiting: Int, joined: Int) {

@@ -14,7 +14,7 @@ final class StreamJoinOperator {
     private final class Side {
         let plan: StreamJoinPlan.Side
         let slots: [Int]
-        let keys = KeyTable()
+        let keys: KeyTable
         /// By key: numbers of entries in the order of their coming.
         var rowsOfKey: [[Int]] = []
         var entries: [Entry?] = []
@@ -22,8 +22,9 @@ final class StreamJoinOperator {
         var due = DueHeap()
         var watermark = Int64.min
 
-        init(_ plan: StreamJoinPlan.Side) {
+        init(_ plan: StreamJoinPlan.Side, hashKey: UInt64) {
             self.plan = plan
+            keys = KeyTable(hashKey: hashKey)
             slots = plan.copies.map(\.from)
         }
 
@@ -41,8 +42,8 @@ final class StreamJoinOperator {
     init(plan: StreamJoinPlan, limits: StreamLimits) {
         self.plan = plan
         self.limits = limits
-        left = Side(plan.left)
-        right = Side(plan.right)
+        left = Side(plan.left, hashKey: limits.hashKey)
+        right = Side(plan.right, hashKey: limits.hashKey)
     }
 
     deinit {
@@ -82,7 +83,7 @@ final class StreamJoinOperator {
         }
         let row = StoredRow(context, frame, slots: own.slots)
         var isMatched = false
-        if !hasNull, let number = other.keys.find(key.bytes, hash: GroupKey.hash(key.bytes)) {
+        if !hasNull, let number = other.keys.find(key.bytes, hash: other.keys.hash(key.bytes)) {
             for index in other.rowsOfKey[number] {
                 guard let entry = other.entries[index] else { continue }
                 let (a, b) = isRight ? (entry.row, row) : (row, entry.row)

@@ -31,5 +31,11 @@ package struct StreamLimits: Hashable, Sendable {
     /// Rows of one reference table. Default 4,194,304.
     package var referenceRowsMax = 1 << 22
 
+    /// Rows that a tick collects before it has them taken away. Default 4,096: some 2 MB.
+    package var rowsPerDrain = 4_096
+    /// Keys the hash tables that hold peers' names: whoever does not know it cannot choose names that collide. A
+    /// program that takes strangers' events draws it at random; results do not depend on it. Default: a constant.
+    package var hashKey: UInt64 = 0x9E37_79B9_7F4A_7C15
+
     package init() {}
 }

@@ -39,6 +39,8 @@ class WindowOperator {
     func close(_ timeline: Int32, _ body: (ClosedGroup) -> RowFailure?) -> RowFailure? { nil }
 
     var openGroups: Int { 0 }
+    /// Bytes of the groups, about; those of what groups keep outside (collections, distinct values) not counted.
+    var stateBytes: Int { openGroups * (160 + state.layout.byteCount) }
     var latestEnd: Int64? { nil }
     func write(to writer: inout StateWriter) {}
     func read(_ reader: inout StateReader) throws(CheckpointError) {}

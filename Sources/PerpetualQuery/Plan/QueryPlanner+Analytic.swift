@@ -98,7 +98,7 @@ extension QueryPlanner {
     private func interval(_ call: FunctionCall) throws(QueryError) -> Int64 {
         guard case .unit(let unit) = call.arguments[0].kind, let ticks = unit.ticks,
             case .literal(.bigint(let count)) = call.arguments[1].kind, count > 0,
-            !count.multipliedReportingOverflow(by: ticks).overflow, count * ticks <= Window.sizeTicksMax
+            !count.multipliedReportingOverflow(by: ticks).overflow, count * ticks <= Self.durationTicksMax
         else {
             throw QueryError(
                 call.arguments.last?.span ?? call.nameSpan,
@@ -113,4 +113,9 @@ extension FunctionCall {
     var isAnalytic: Bool {
         function.kind == .analytic || (function.kind == .aggregate && over?.limit != nil)
     }
+}
+
+extension QueryPlanner {
+    /// The longest time that a query may look back: 7 days, in ticks.
+    static let durationTicksMax: Int64 = 7 * 86_400 * EventTime.ticksPerSecond
 }

@@ -3,14 +3,14 @@ import Telemetry
 /// Field names as small numbers: bytes of a payload in, number out, without a String on the way.
 ///
 /// A name is known under every spelling it came in (`"a"`, `"\u0061"`); all have the number of the canonical
-/// one. The table is open-addressed; a probe chain longer than `probesMax` refuses the name, which bounds
-/// what a peer can cost us by choosing names that collide.
+/// one. The table is open-addressed and its hash keyed; a probe chain longer than `probesMax` refuses the
+/// name, which bounds what a peer can cost us by choosing names that collide.
 ///
 /// Raw pointers: this class owns the entries and their bytes, only appends to them, and frees them in deinit.
 final class FieldNames {
-    /// The number of names that are not expanded.
-    static let excluded = UInt32.max - 1
     static let probesMax = 64
+    /// A longer name is refused: it is no name of a sensor.
+    private static let nameBytesMax = 256
 
     struct Entry {
         var bytes: UnsafeRawPointer
@@ -19,29 +19,22 @@ final class FieldNames {
         var number: UInt32
     }
 
-    /// Spellings in the order they came: the order of the checkpoint.
+    /// Spellings in the order they came.
     private var entries: UnsafeMutablePointer<Entry>
     private var entryCount = 0
     private var entryCapacity = 128
     /// Canonical names by number.
     private(set) var names: [String] = []
-    private let limits: EngineLimits
-    private let exclusions: Int
+    private let limits: StreamLimits
     private var slots: UnsafeMutablePointer<Int32>
     private var slotCount: Int
 
-    init(excludedNames: [String], limits: EngineLimits) {
+    init(limits: StreamLimits) {
         self.limits = limits
-        exclusions = excludedNames.count
         entries = .allocate(capacity: entryCapacity)
         slotCount = 256
         slots = .allocate(capacity: slotCount)
         slots.initialize(repeating: -1, count: slotCount)
-        for name in excludedNames {
-            Array(name.utf8).withUnsafeBytes {
-                _ = insert($0, hash: GroupKey.hash($0), number: Self.excluded)
-            }
-        }
     }
 
     deinit {
@@ -50,38 +43,11 @@ final class FieldNames {
         slots.deallocate()
     }
 
-    /// The spellings that came after the excluded names.
-    var learned: UnsafeBufferPointer<Entry> {
-        UnsafeBufferPointer(start: entries + exclusions, count: entryCount - exclusions)
-    }
-
-    /// The number of a name in use; nil when it was never seen.
-    @inline(__always)
-    func find(_ name: UnsafeRawBufferPointer) -> UInt32? {
-        lookup(name, hash: GroupKey.hash(name))
-    }
-
     /// The number of a name, a new one when it was never seen; nil when a limit refuses it.
     @inline(__always)
     func number(of name: UnsafeRawBufferPointer) -> UInt32? {
-        let hash = GroupKey.hash(name)
+        let hash = GroupKey.hash(name, limits.hashKey)
         return lookup(name, hash: hash) ?? learn(name, hash: hash)
-    }
-
-    /// Puts a spelling back that a checkpoint holds.
-    ///
-    /// - Returns: false when the number is not the next one and not in use.
-    func restore(_ name: UnsafeRawBufferPointer, number: UInt32) -> Bool {
-        let hash = GroupKey.hash(name)
-        guard lookup(name, hash: hash) == nil else { return false }
-        if number == UInt32(names.count) { return insertNew(name, hash: hash) != nil }
-        guard number == Self.excluded || number < UInt32(names.count) else { return false }
-        return insert(name, hash: hash, number: number)
-    }
-
-    /// Whether the left name stands before the right one, by its UTF-8 bytes.
-    func precedes(_ left: UInt32, _ right: UInt32) -> Bool {
-        names[Int(left)].utf8.lexicographicallyPrecedes(names[Int(right)].utf8)
     }
 
     @inline(__always)
@@ -101,16 +67,16 @@ final class FieldNames {
     }
 
     private func learn(_ name: UnsafeRawBufferPointer, hash: UInt64) -> UInt32? {
-        guard name.count <= limits.fieldNameBytesMax, learned.count < limits.fieldNamesMax else { return nil }
+        guard name.count <= Self.nameBytesMax, entryCount < limits.fieldNamesMax else { return nil }
         guard name.contains(UInt8(ascii: "\\")) else { return insertNew(name, hash: hash) }
         // One text has many escaped spellings; the one with the fewest escapes has the number.
         let canonical = Self.fewestEscapes(name)
         return canonical.withUnsafeBytes { canonical -> UInt32? in
             if canonical.elementsEqual(name) { return insertNew(name, hash: hash) }
-            let canonicalHash = GroupKey.hash(canonical)
+            let canonicalHash = GroupKey.hash(canonical, limits.hashKey)
             guard
                 let number = lookup(canonical, hash: canonicalHash) ?? learn(canonical, hash: canonicalHash),
-                learned.count < limits.fieldNamesMax, insert(name, hash: hash, number: number)
+                entryCount < limits.fieldNamesMax, insert(name, hash: hash, number: number)
             else { return nil }
             return number
         }

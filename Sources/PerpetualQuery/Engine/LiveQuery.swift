@@ -1,0 +1,190 @@
+package import Telemetry
+
+/// A query over one shard's stored records: records and ticks in, rows out, and what of its windows is complete.
+///
+/// Sans-I/O and single-owner, as the engine inside. Rows stand in `rows` after a call; the caller empties it.
+package final class LiveQuery {
+    package let plan: StreamPlan
+    /// What came of the calls since the last `removeRows`.
+    package let rows: RowBuffer
+    let engine: StreamEngine
+    /// By output, whether its rows come in windows that are complete some time.
+    package let windowedOutputs: [Bool]
+    private let step: Int64
+    private let hasWindows: Bool
+    /// Ends of windows that gave rows and are not yet complete for all timelines: the least and the greatest.
+    private var emittedEarliest = Int64.max
+    private var emittedLatest = Int64.min
+    /// Rows of the buffer that were looked at.
+    private var seenRows = 0
+
+    /// - Throws: when reference data is missing or is no JSON.
+    package init(
+        plan: StreamPlan, references: [ReferenceData] = [], limits: StreamLimits = StreamLimits()
+    ) throws(QueryFailure) {
+        self.plan = plan
+        rows = RowBuffer(plan: plan)
+        engine = try StreamEngine(plan: plan, references: references, rows: rows, limits: limits)
+        windowedOutputs = plan.outputs.indices.map { plan.isWindowed(output: $0) }
+        hasWindows = windowedOutputs.contains(true)
+        step = plan.windowStep
+    }
+
+    /// Name of a device, for rows and `IoTHub.ConnectionDeviceId`.
+    package var deviceName: (UInt32) -> DeviceID {
+        get { engine.deviceName }
+        set { engine.deviceName = newValue }
+    }
+
+    /// Takes one record, in the order of the log.
+    ///
+    /// - Throws: when a row cannot be computed and the policy is to stop, or at a limit.
+    package func process(
+        _ record: RecordView,
+        messageID: UnsafeRawBufferPointer = UnsafeRawBufferPointer(start: nil, count: 0)
+    ) throws(QueryFailure) {
+        try engine.process(
+            StreamEvent(
+                input: 0, device: record.device, sequence: record.sequence, arrivalTime: record.arrivalTime,
+                eventTime: record.eventTime, payload: record.payload, messageID: messageID))
+        look()
+    }
+
+    /// The hub's clock says it is `arrival`. A tick for which `needsTick` is true must be in the log before it is
+    /// given here, so that a replay closes the same windows at the same point.
+    ///
+    /// - Parameter drain: takes the rows out of the buffer whenever there are some thousands, so that a tick that
+    ///   closes a window of every device needs no memory for all the rows at once.
+    package func tick(
+        arrival: EventTime, drain: (RowBuffer) -> Void = { _ in }
+    ) throws(QueryFailure) {
+        let result = withoutActuallyEscaping(drain) { drain in
+            Result { () throws(QueryFailure) in
+                engine.drain = { [self] rows in
+                    look()
+                    drain(rows)
+                    rows.removeAll()
+                    seenRows = 0
+                }
+                defer { engine.drain = nil }
+                try engine.tick(arrival: arrival)
+            }
+        }
+        try result.get()
+        look()
+        complete()
+    }
+
+    /// The end of the input: closes every window.
+    package func flush() throws(QueryFailure) {
+        try engine.flush()
+        look()
+    }
+
+    /// Every window that ends at or before this moment is closed for all timelines, and stays so; nil before the
+    /// first tick, and for a query without windows.
+    package var completeThrough: EventTime? {
+        guard hasWindows, let floor = engine.floor else { return nil }
+        return EventTime(ticks: lastEnd(before: floor))
+    }
+
+    /// Whether a tick at `now` would change anything that can be seen: close a window, let a row go on, or complete a
+    /// window end for which rows went out.
+    package func needsTick(now: EventTime) -> Bool {
+        if engine.needsTick(now: now) { return true }
+        guard hasWindows, emittedEarliest != Int64.max else { return false }
+        let next = engine.floor(ifTickedAt: now)
+        return next > engine.floor ?? Int64.min && lastEnd(before: next) >= emittedEarliest
+    }
+
+    package var counters: StreamCounters { engine.counters }
+
+    /// Open windows' groups, rows that wait for their turn, and rows that joins keep.
+    package var openState: (groups: Int, waiting: Int, joined: Int) { engine.openState }
+
+    /// Bytes of the state in memory, about: for status, not for each batch.
+    package var stateBytes: Int { engine.stateBytes }
+
+    /// Empties `rows`.
+    package func removeRows() {
+        rows.removeAll()
+        seenRows = 0
+    }
+
+    /// The greatest window end that a time has passed.
+    private func lastEnd(before time: Int64) -> Int64 {
+        guard time > TimeRange.ticks.lowerBound else { return Int64.min }
+        let last = min(time, TimeRange.ticks.upperBound) - 1
+        let rest = last % step
+        return last - (rest >= 0 ? rest : rest + step)
+    }
+
+    private func look() {
+        while seenRows < rows.count {
+            if windowedOutputs[rows.output(of: seenRows)] {
+                let end = rows.time(of: seenRows).ticks
+                emittedEarliest = min(emittedEarliest, end)
+                emittedLatest = max(emittedLatest, end)
+            }
+            seenRows += 1
+        }
+    }
+
+    private func complete() {
+        guard let through = completeThrough?.ticks else { return }
+        if through >= emittedLatest {
+            emittedEarliest = Int64.max
+            emittedLatest = Int64.min
+        } else if through >= emittedEarliest {
+            emittedEarliest = through + step
+        }
+    }
+}
+
+// The state as bytes; the layout is a table in PerpetualQuery.docc/StreamCheckpointFormat.md.
+extension LiveQuery {
+    private static let magic: UInt64 = 0x3145_5649_4C44_4548  // "HEDLIVE1", little-endian
+
+    /// The whole state: a query restored from it goes on with the same rows and ids. Equal states give equal
+    /// bytes.
+    package func snapshot() -> [UInt8] {
+        var writer = StateWriter()
+        writer.put(Self.magic)
+        writer.put(emittedEarliest)
+        writer.put(emittedLatest)
+        engine.snapshot().withUnsafeBytes { writer.put($0) }
+        writer.seal()
+        return writer.bytes
+    }
+
+    /// Puts the state of a checkpoint into a query that has taken nothing yet. The state of the per-minute query of
+    /// versions before the SQL engine is taken over as well.
+    ///
+    /// - Throws: when the bytes are damaged, of a newer format or of another plan. The query is then not usable.
+    package func restore(_ state: [UInt8]) throws(CheckpointError) {
+        let result = state.withUnsafeBytes { bytes in
+            Result { () throws(CheckpointError) in try read(bytes) }
+        }
+        try result.get()
+    }
+
+    private func read(_ bytes: UnsafeRawBufferPointer) throws(CheckpointError) {
+        var reader = try StateReader(sealed: bytes)
+        let magic = try reader.take(UInt64.self)
+        if magic == FirstFormat.magic {
+            (emittedEarliest, emittedLatest) = try FirstFormat.read(&reader, into: engine)
+            return
+        }
+        guard magic == Self.magic else { throw .damaged(at: 0) }
+        emittedEarliest = try reader.take(Int64.self)
+        emittedLatest = try reader.take(Int64.self)
+        let state = Array(try reader.takeBytes())
+        guard reader.isAtEnd else { throw .damaged(at: reader.at) }
+        try engine.restore(state)
+    }
+}
+
+extension LiveQuery {
+    /// Whether its events take the short way of `PropertyGrouping`.
+    package var isGroupingProperties: Bool { engine.sources.contains { $0.grouping != nil } }
+}
