@@ -91,7 +91,7 @@ package final class Connection {
     var acceptedNanoseconds: UInt64
     /// It has not sent its CONNECT yet.
     var isPending = false
-    var connectTimeoutNanoseconds: UInt64 = 0
+    var connectTimeoutNanoseconds: UInt64 = 30_000_000_000
     /// The client has a rate of messages or bytes.
     var isRated = false
     var messageRate = RateMeter()

@@ -63,8 +63,7 @@ package final class AccessControl {
     func admission(
         _ packet: Connect, client: String, from origin: ConnectionOrigin, now: UInt64
     ) -> Admission {
-        let listener = listener(of: origin)
-        if listener.isOpen(settings) { return .open }
+        if isOpen(origin) { return .open }
         guard let users = settings.users, let name = packet.userName, !name.isEmpty else {
             return admission(packet, client: client, user: nil, from: origin)
         }
@@ -119,7 +118,9 @@ package final class AccessControl {
     }
 
     /// Whether nobody's rights are limited where the connection came in.
-    func isOpen(_ origin: ConnectionOrigin) -> Bool { listener(of: origin).isOpen(settings) }
+    func isOpen(_ origin: ConnectionOrigin) -> Bool {
+        origin.isInternal || listener(of: origin).isOpen(settings)
+    }
 
     func rights(of identity: ClientIdentity) -> HeldRights { HeldRights(identity, self) }
 }

@@ -18,6 +18,7 @@ extension BrokerLoop {
 
     /// Whether a listener takes one connection more.
     func takesConnection(from origin: ConnectionOrigin, now: UInt64) -> Bool {
+        if origin.isInternal { return true }
         let place = listenerPlace(origin)
         guard listeners[place].connections < listeners[place].limits.connections else { return false }
         let rate = listeners[place].limits.connectsPerSecond
@@ -31,6 +32,7 @@ extension BrokerLoop {
     /// A connection that has not sent its CONNECT yet. When too many have not, the one that has been silent longest
     /// goes: a flood of silent sockets takes no place of a client that speaks.
     func beginPending(_ connection: Connection) {
+        if connection.origin.isInternal { return }
         listeners[listenerPlace(connection.origin)].connections += 1
         let limits = listeners[listenerPlace(connection.origin)].limits
         connection.isRated = limits.messagesPerSecond > 0 || limits.bytesPerSecond > 0
@@ -51,6 +53,7 @@ extension BrokerLoop {
 
     func endConnection(_ connection: Connection) {
         endPending(connection)
+        if connection.origin.isInternal { return }
         listeners[listenerPlace(connection.origin)].connections -= 1
     }
 
