@@ -115,7 +115,8 @@ package final class BrokerLoop: @unchecked Sendable {
     /// - Returns: nil when the limit of connections is reached.
     package func addConnection(now: UInt64, from origin: ConnectionOrigin = ConnectionOrigin()) -> Connection?
     {
-        guard connectionCount < limits.connections, !isStopping, takesConnection(from: origin, now: now) else {
+        guard connectionCount < limits.connections, !isStopping, takesConnection(from: origin, now: now)
+        else {
             counters.connectionsRefused.wrappingIncrement(ordering: .relaxed)
             return nil
         }
