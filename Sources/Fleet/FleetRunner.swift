@@ -41,6 +41,8 @@ package final class FleetRunner: Sendable {
         package var hub: MosquittoURL
         /// PEM with the authorities to trust for `mqtts`; nil: the system's.
         package var authorityFile: String?
+        /// PEM files with a certificate that every device shows over `mqtts`, and its key; nil: none.
+        package var certificate: (file: String, keyFile: String)?
         /// Time of the fleet after which nothing new is made; nil: until `stop`.
         package var duration: Duration?
         /// nil: the plan's.
@@ -257,7 +259,14 @@ extension FleetRunner {
         if let user = options.hub.user {
             try client.setCredentials(user: user, password: options.hub.password)
         }
-        if options.hub.isSecure { try client.useTLS(authorityFile: options.authorityFile) }
+        if options.hub.isSecure {
+            if let (file, keyFile) = options.certificate {
+                try client.useMutualTLS(
+                    authorityFile: options.authorityFile, certificateFile: file, keyFile: keyFile)
+            } else {
+                try client.useTLS(authorityFile: options.authorityFile)
+            }
+        }
         var random = RandomStream(seed: seed, device: identity.id, purpose: "reconnect")
         // Never exactly 0, which would mean no jitter.
         client.backoff = MosquittoBackoff(

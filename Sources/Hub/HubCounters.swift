@@ -66,6 +66,15 @@ package final class HubCounters: Sendable {
         return AccessControl.Refusal.allCases.map { ($0.name, counts[$0.rawValue]) }
     }
 
+    /// Connections over TLS or WebSocket that never got ready.
+    var unreadyByReason: [(reason: String, count: Int)] {
+        [
+            ("failed", handshakesFailed.load(ordering: .relaxed)),
+            ("timeout", handshakeTimeouts.load(ordering: .relaxed)),
+            ("cut", handshakesCut.load(ordering: .relaxed)),
+        ]
+    }
+
     var brokerCounters: BrokerCounters { broker.withLock { $0 } }
     var loopGauges: LoopGauges { gauges.withLock { $0 } }
 

@@ -77,6 +77,9 @@ extension HubStatus {
             "headend_mqtt_turned_away_total", "counter", "Connections above the limit.",
             [("", connectionsTurnedAway)])
         metric(
+            "headend_mqtt_handshakes_failed_total", "counter",
+            "Connections over TLS or WebSocket that never got ready, by reason.", reasons(handshakes))
+        metric(
             "headend_mqtt_accept_pauses_total", "counter",
             "Times the system had no descriptor for another connection.", [("", acceptPauses)])
         metric(

@@ -51,6 +51,8 @@ package struct HubStatus: Sendable {
     package var connectionsTurnedAway: Int
     /// Times the system had no descriptor or memory for another connection.
     package var acceptPauses: Int
+    /// Connections over TLS or WebSocket that never got ready, by why.
+    package var handshakes: [(reason: String, count: Int)]
     package var keepAliveTimeouts: Int
     /// Connections that are not read now, and how often the storage was so far behind that publishers waited.
     package var readsHeld: Int
@@ -108,6 +110,7 @@ package struct HubStatus: Sendable {
         decidedByHash = Int(queue.decidedByHash)
         subscriptions = pipeline.counters.brokerCounters.subscriptions
         refusals = pipeline.counters.refusalsByReason
+        handshakes = pipeline.counters.unreadyByReason
         connectionsTurnedAway = pipeline.counters.connectionsRefused.load(ordering: .relaxed)
         acceptPauses = pipeline.counters.acceptPauses.load(ordering: .relaxed)
         keepAliveTimeouts = pipeline.counters.keepAliveTimeouts.load(ordering: .relaxed)
@@ -189,6 +192,9 @@ package struct HubStatus: Sendable {
             Column("durableBytes", .bigint(Int64(durableBytes))),
             Column("protocolErrors", Self.value(of: refusals)),
             Column("connectionsTurnedAway", .bigint(Int64(connectionsTurnedAway))),
+            Column(
+                "handshakesFailed",
+                .record(handshakes.map { Column($0.reason, .bigint(Int64($0.count))) })),
             Column("acceptPauses", .bigint(Int64(acceptPauses))),
             Column("keepAliveTimeouts", .bigint(Int64(keepAliveTimeouts))),
             Column("denied", Self.value(of: denied.map { ($0.name, $0.count) })),

@@ -170,7 +170,8 @@ final class DownstreamDelivery: ResultDelivery, @unchecked Sendable {
         sink?.stop()
         let sink = try DownstreamSink(
             url: url, clientIdentifier: clientIdentifier, outbox: OutboxOfLog(log: outbox),
-            cursorPath: directory + "/downstream.cursor", files: files, loop: loop, log: log)
+            cursorPath: directory + "/downstream.cursor", files: files, loop: loop, log: log,
+            authorityFile: url.authorityFile)
         sink.start()
         self.sink = sink
     }

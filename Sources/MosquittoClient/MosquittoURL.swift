@@ -12,6 +12,8 @@ package struct MosquittoURL: Sendable, Equatable, CustomStringConvertible {
     package var port: UInt16
     /// What topics begin with, without slashes at its ends; nil when there is none.
     package var prefix: String?
+    /// PEM file with the authorities to trust for `mqtts`; nil trusts the system's. No part of the text.
+    package var authorityFile: String?
 
     package init(
         host: String, port: UInt16, isSecure: Bool = false, user: String? = nil, password: String? = nil,

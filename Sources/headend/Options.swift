@@ -56,6 +56,13 @@ struct HubOptions: ParsableArguments {
     var downstream: BrokerArgument?
 
     @Option(
+        name: .customLong("downstream-ca"),
+        help: ArgumentHelp(
+            "PEM file with the authorities to trust at an mqtts:// downstream. (default: the system's)",
+            valueName: "file"))
+    var downstreamCA: String?
+
+    @Option(
         name: .long, help: ArgumentHelp("A YAML file with the same settings; options win.", valueName: "file")
     )
     var config: String?
@@ -81,6 +88,12 @@ struct HubOptions: ParsableArguments {
         try doors.apply(to: &configuration)
         if let http { configuration.http = http }
         if let downstream { configuration.downstream = downstream.url }
+        if let downstreamCA {
+            guard configuration.downstream?.isSecure == true else {
+                throw Failure.input("--downstream-ca needs --downstream mqtts://HOST:PORT")
+            }
+            configuration.downstream?.authorityFile = downstreamCA
+        }
         return configuration
     }
 

@@ -69,13 +69,18 @@ struct SimulateCommand: AsyncParsableCommand {
     @Argument(help: "The folder of device types.") var directory = "devices"
     @OptionGroup var fleet: FleetOptions
     @Option(help: "The broker: mqtt[s]://[user:pass@]host[:port].") var hub = BrokerArgument.local
+    @OptionGroup(title: "Over mqtts") var tls: TLSClientOptions
 
     func run() async throws {
         let signals = await UnixSignalsSequence(trapping: .sigint, .sigterm)
         let plan = try fleet.plan(directory)
+        try tls.check(hub)
+        var options = try fleet.runnerOptions(hub: hub.url)
+        options.authorityFile = tls.ca
+        options.certificate = try tls.certificate()
         let runner: FleetRunner
         do {
-            runner = try FleetRunner(plan: plan, options: try fleet.runnerOptions(hub: hub.url)) {
+            runner = try FleetRunner(plan: plan, options: options) {
                 Console.note($0)
             }
         } catch {

@@ -16,6 +16,8 @@ struct SubscribeCommand: AsyncParsableCommand {
     @Option(help: "The broker: mqtt[s]://[user:pass@]host[:port].")
     var hub = BrokerArgument.local
 
+    @OptionGroup(title: "Over mqtts") var tls: TLSClientOptions
+
     @Flag(help: #"One JSON object a line: {"topic","payload","qos","retain"}."#)
     var json = false
 
@@ -30,7 +32,10 @@ struct SubscribeCommand: AsyncParsableCommand {
         let signals = await UnixSignalsSequence(trapping: .sigint, .sigterm)
         let (ended, announce) = AsyncStream.makeStream(of: Failure?.self)
         let printer = MessagePrinter(isJSON: json, limit: count) { announce.yield(nil) }
-        let session = try SubscriberSession(url: hub.url, filter: filter) { topic, payload, qos, retain in
+        try tls.check(hub)
+        let session = try SubscriberSession(
+            url: hub.url, filter: filter, authorityFile: tls.ca, certificate: try tls.certificate()
+        ) { topic, payload, qos, retain in
             printer.print(topic, payload, qos, retain)
         } onFailure: {
             announce.yield($0)

@@ -5,9 +5,13 @@ import MosquittoClient
 final class SubscriberSession: Sendable {
     private let loop: MosquittoLoop
 
-    /// - Parameter onFailure: the broker refused, or the first connection failed.
+    /// - Parameters:
+    ///   - authorityFile: whom to trust over `mqtts`; nil for the system's.
+    ///   - certificate: what is shown to the broker; nil for none.
+    ///   - onFailure: the broker refused, or the first connection failed.
     init(
-        url: MosquittoURL, filter: String,
+        url: MosquittoURL, filter: String, authorityFile: String?,
+        certificate: (file: String, keyFile: String)?,
         onMessage:
             @escaping @Sendable (_ topic: String, _ payload: [UInt8], _ qos: Int, _ retain: Bool) -> Void,
         onFailure: @escaping @Sendable (Failure) -> Void
@@ -16,7 +20,8 @@ final class SubscriberSession: Sendable {
         self.loop = loop
         let isAccepted = loop.perform {
             do throws(MosquittoError) {
-                try Self.start(loop, url, filter, onMessage, onFailure)
+                let client = try Self.client(loop, url, authorityFile, certificate)
+                try Self.start(client, url, filter, onMessage, onFailure)
             } catch {
                 onFailure(Failure(status: .environment, message: error.description))
             }
@@ -24,16 +29,29 @@ final class SubscriberSession: Sendable {
         precondition(isAccepted, "a new loop takes its first command")
     }
 
-    private static func start(
-        _ loop: MosquittoLoop, _ url: MosquittoURL, _ filter: String,
-        _ onMessage: @escaping @Sendable (String, [UInt8], Int, Bool) -> Void,
-        _ onFailure: @escaping @Sendable (Failure) -> Void
-    ) throws(MosquittoError) {
+    private static func client(
+        _ loop: MosquittoLoop, _ url: MosquittoURL, _ authorityFile: String?,
+        _ certificate: (file: String, keyFile: String)?
+    ) throws(MosquittoError) -> MosquittoClient {
         let client = try MosquittoClient(
             loop: loop, identifier: "headend-subscribe-\(ProcessInfo.processInfo.processIdentifier)",
             receiveMaximum: 1_000)
         if let user = url.user { try client.setCredentials(user: user, password: url.password) }
-        if url.isSecure { try client.useTLS() }
+        guard url.isSecure else { return client }
+        if let certificate {
+            try client.useMutualTLS(
+                authorityFile: authorityFile, certificateFile: certificate.file, keyFile: certificate.keyFile)
+        } else {
+            try client.useTLS(authorityFile: authorityFile)
+        }
+        return client
+    }
+
+    private static func start(
+        _ client: MosquittoClient, _ url: MosquittoURL, _ filter: String,
+        _ onMessage: @escaping @Sendable (String, [UInt8], Int, Bool) -> Void,
+        _ onFailure: @escaping @Sendable (Failure) -> Void
+    ) throws(MosquittoError) {
         client.reconnects = true
         var hasConnected = false
         // The client is kept alive by its own callbacks until the loop stops.

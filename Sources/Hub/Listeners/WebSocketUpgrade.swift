@@ -27,8 +27,8 @@ final class WebSocketUpgrader: HTTPServerProtocolUpgrader {
             return channel.eventLoop.makeFailedFuture(refusal)
         }
         let key = upgradeRequest.headers["Sec-WebSocket-Key"].first ?? ""
+        // Connection and Upgrade are in there.
         var headers = initialResponseHeaders
-        headers.add(name: "Upgrade", value: "websocket")
         headers.add(name: "Sec-WebSocket-Accept", value: Self.accept(key))
         headers.add(name: "Sec-WebSocket-Protocol", value: "mqtt")
         return channel.eventLoop.makeSucceededFuture(headers)
@@ -130,6 +130,8 @@ final class WebSocketRefusalHandler: ChannelInboundHandler, RemovableChannelHand
     }
 
     func errorCaught(context: ChannelHandlerContext, error: any Error) {
+        // The request comes behind it, and is answered.
+        if error is WebSocketRefusal { return }
         whenRefused()
         context.close(promise: nil)
     }
