@@ -37,7 +37,11 @@ package struct Vector: Sendable {
     }
 
     /// All vectors of the kit, by file name and place.
-    package static func all() throws -> [Vector] {
+    package static func all() throws -> [Vector] { try parsed.get() }
+
+    private static let parsed = Result { try read() }
+
+    private static func read() throws -> [Vector] {
         guard let folder = Bundle.module.url(forResource: "Vectors", withExtension: nil) else {
             throw Mistake(description: "the vectors are not in the bundle")
         }

@@ -47,7 +47,7 @@ struct CodecFuzzTests {
         let corpus = try Self.corpus.get()
         #expect(corpus.count > 300)
         var readCount = 0
-        FuzzSeeds.run(40) { seed in
+        let seeds = FuzzSeeds.run(40) { seed in
             var random = FuzzRandom(seed: seed)
             for _ in 0..<400 {
                 let bytes =
@@ -60,7 +60,7 @@ struct CodecFuzzTests {
             }
         }
         // Not everything is refused: the mutations are small enough to say something.
-        #expect(readCount > 1_000)
+        #expect(readCount > 25 * seeds)
     }
 
     /// Reads a packet, and what it wrote of it again.
@@ -95,7 +95,7 @@ struct CodecFuzzTests {
     @Test("Connections that send anything are served or closed, in whatever pieces, and leave nothing behind")
     func connections() throws {
         let corpus = try Self.corpus.get()
-        try FuzzSeeds.run(7) { seed in
+        _ = try FuzzSeeds.run(7) { seed in
             var random = FuzzRandom(seed: seed)
             let hub = try MemoryHub()
             let neighbour = try VectorNeighbour(hub)

@@ -26,15 +26,16 @@ enum FuzzSeeds {
     ///
     /// - Parameter count: how many in the test run. HEADEND_FUZZ_SEED is one seed to repeat; HEADEND_FUZZ_MINUTES
     ///   goes on with new ones until the time is over.
-    static func run(_ count: Int, _ body: (UInt64) throws -> Void) rethrows {
+    /// - Returns: how many seeds were run.
+    static func run(_ count: Int, _ body: (UInt64) throws -> Void) rethrows -> Int {
         let environment = ProcessInfo.processInfo.environment
         if let seed = environment["HEADEND_FUZZ_SEED"].flatMap(UInt64.init) {
             try body(seed)
-            return
+            return 1
         }
         guard let minutes = environment["HEADEND_FUZZ_MINUTES"].flatMap(Double.init) else {
             for seed in 1...UInt64(count) { try body(seed) }
-            return
+            return count
         }
         let end = Date().addingTimeInterval(minutes * 60)
         var seed = UInt64.random(in: 1 << 32...1 << 62)
@@ -45,5 +46,6 @@ enum FuzzSeeds {
             done += 1
         }
         print("\(done) seeds, the last \(seed - 1)")
+        return done
     }
 }

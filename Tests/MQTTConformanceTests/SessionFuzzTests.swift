@@ -83,7 +83,7 @@ struct SessionFuzzTests {
     @Test("Random clients get what they must, once at QoS 2, and nothing else; afterwards nothing is left")
     func sessions() throws {
         var deliveries = 0
-        try FuzzSeeds.run(14) { seed in
+        let seeds = try FuzzSeeds.run(14) { seed in
             let run = try Run(seed: seed)
             for _ in 0..<400 { try run.step() }
             try run.drain()
@@ -111,12 +111,12 @@ struct SessionFuzzTests {
             #expect(left.queued == 0, "seed \(seed)")
             #expect(run.hub.loop.usage.connections == 0, "seed \(seed)")
         }
-        #expect(deliveries > 1_000)
+        #expect(deliveries > 20 * seeds || seeds == 1)
     }
 
     @Test("Of a shared subscription one member gets each QoS 2 message, never two")
     func shared() throws {
-        try FuzzSeeds.run(5) { seed in
+        _ = try FuzzSeeds.run(5) { seed in
             var random = FuzzRandom(seed: seed)
             let hub = try MemoryHub()
             let publisher = FuzzClient(name: "publisher")
