@@ -185,6 +185,89 @@ struct BridgeProcessTests {
         #expect(try hub.stop() == 0)
     }
 
+    @Test("upstream test says what is wrong and how to mend it, and a user's password stays in its file")
+    func probe() throws {
+        guard Programs.areInstalled(Programs.broker, "/usr/bin/mosquitto_passwd") else { return }
+        let folder = try TemporaryDirectory()
+        let users = folder.path + "/users"
+        let made = try run("/usr/bin/mosquitto_passwd", ["-c", "-b", users, "hub", "s3cret-word"])
+        #expect(made.status == 0, "\(made.transcript)")
+        let broker = try UpstreamBroker(["allow_anonymous false", "password_file \(users)"])
+        let right = try folder.write("right", "s3cret-word\n")
+        let wrong = try folder.write("wrong", "s3cret-wrong\n")
+        let address = "127.0.0.1:\(broker.port)"
+        let cases: [(line: String, status: Int32, says: String)] = [
+            ("url: mqtt://hub@\(address), password_file: \(right)", 0, "may subscribe to \"a/#\" (QoS 1)"),
+            ("url: mqtt://hub@\(address), password_file: \(right), version: 3.1.1", 0, "(MQTT 3.1.1)"),
+            ("url: mqtt://hub@\(address), password_file: \(wrong)", 1, "does not authorize this client"),
+            ("url: mqtt://\(address)", 1, "does not authorize this client"),
+            ("url: mqtt://hub@\(address), password_file: \(folder.path)/none", 1, "\(folder.path)/none"),
+            ("url: mqtt://127.0.0.1:1", 1, "check that the broker listens there"),
+            ("url: mqtt://nowhere.invalid", 1, "check the host name"),
+        ]
+        for (line, status, says) in cases {
+            let file = try folder.write(
+                "hub.yaml", "upstream: [{ name: p, \(line), subscribe: [{ filter: a/# }] }]\n")
+            let ended = try run(Programs.headend, ["upstream", "test", "--config", file])
+            #expect(ended.status == status, "\(line): \(ended.transcript)")
+            #expect(ended.transcript.contains(says), "\(line): \(ended.transcript)")
+            #expect(!ended.transcript.contains("s3cret"))
+        }
+        let hub = try HubProcess(
+            configuration: """
+                upstream: [{ name: p, url: "mqtt://hub@\(address)", password_file: \(right), \
+                subscribe: [{ filter: devices/# }] }]
+
+                """)
+        #expect(isConnected(hub), "\(hub.transcript)")
+        let sent = try broker.publish(
+            "devices/d/telemetry", #"{"id":1}"#, ["-q", "1", "-u", "hub", "-P", "s3cret-word"])
+        #expect(sent.status == 0, "\(sent.transcript)")
+        let isStored = try poll(seconds: 10) { try hub.status()["stored"] as? Int == 1 ? true : nil }
+        #expect(isStored != nil, "\(hub.text("/api/v1/status"))")
+        #expect(hub.text("/metrics").contains("headend_bridge_stored_total{upstream=\"p\"} 1"))
+        #expect(!(hub.transcript + hub.text("/api/v1/status") + hub.text("/metrics")).contains("s3cret"))
+    }
+
+    @Test("A broker with TLS that asks for a certificate gets it, and a wrong authority is refused")
+    func tls() throws {
+        guard Programs.areInstalled(Programs.broker, "/usr/bin/openssl") else { return }
+        let folder = try TemporaryDirectory()
+        for name in ["broker", "stranger"] {
+            let made = try run(
+                "/usr/bin/openssl",
+                [
+                    "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost",
+                    "-addext", "subjectAltName=DNS:localhost", "-keyout", "\(folder.path)/\(name).key",
+                    "-out",
+                    "\(folder.path)/\(name).pem",
+                ])
+            #expect(made.status == 0, "\(made.transcript)")
+        }
+        let certificate = folder.path + "/broker.pem"
+        let key = folder.path + "/broker.key"
+        let broker = try UpstreamBroker([
+            "allow_anonymous true", "certfile \(certificate)", "keyfile \(key)", "cafile \(certificate)",
+            "require_certificate true",
+        ])
+        let url = "mqtts://localhost:\(broker.port)"
+        let cases: [(line: String, status: Int32)] = [
+            ("url: \"\(url)\", ca: \(certificate), certificate: \(certificate), key: \(key)", 0),
+            ("url: \"\(url)\", ca: \(folder.path)/stranger.pem, certificate: \(certificate), key: \(key)", 1),
+            ("url: \"\(url)\", ca: \(certificate)", 1),
+        ]
+        for (line, status) in cases {
+            let file = try folder.write(
+                "hub.yaml", "upstream: [{ name: p, \(line), subscribe: [{ filter: a/# }] }]\n")
+            let ended = try run(Programs.headend, ["upstream", "test", "--config", file])
+            #expect(ended.status == status, "\(line): \(ended.transcript)")
+        }
+        let hub = try HubProcess(
+            configuration: "upstream: [{ name: p, \(cases[0].line), subscribe: [{ filter: a/# }] }]\n")
+        #expect(isConnected(hub), "\(hub.transcript)")
+        #expect(try hub.stop() == 0)
+    }
+
     // MARK: What the hub says
 
     private func upstream(_ hub: HubProcess, at index: Int = 0) throws -> [String: Any] {
