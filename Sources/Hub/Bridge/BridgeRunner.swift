@@ -155,8 +155,8 @@ final class BridgeRunner: @unchecked Sendable {
             self.client = nil
             finished()
         }
-        client.disconnect()
         client.releaseOutput()
+        client.disconnect()
     }
 
     // MARK: The hub's side
