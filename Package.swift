@@ -74,7 +74,7 @@ let package = Package(
             dependencies: [
                 "Telemetry", "Platform", "Transport", "MQTTWire", "MQTTBroker", "Access", "DeviceQueue",
                 "BrokerJournal", "ConsumerGroups",
-                "PerpetualQuery", "ResultSink", "MosquittoClient", "Bridge",
+                "QueryLanguage", "PerpetualQuery", "ResultSink", "MosquittoClient", "Bridge",
                 .product(name: "Atomics", package: "swift-atomics"),
                 .product(name: "Crypto", package: "swift-crypto"),
                 .product(name: "Hummingbird", package: "hummingbird"),

@@ -30,8 +30,7 @@ struct HTTPService: Sendable {
         api.get("devices/{id}") { request, context in try device(request, context) }
         api.get("devices/{id}/records") { request, context in try await records(request, context) }
         addQuarantine(to: api)
-        api.get("queries") { _, _ in Self.json(.array([queryStatus()])) }
-        api.get("queries/{name}/results") { request, context in try await results(request, context) }
+        QueryRoutes(service: pipeline.queries, results: results).add(to: api)
         GroupRoutes(service: pipeline.groups, identity: pipeline.queue.identity, clock: clock).add(to: api)
         router.get("**") { request, _ -> Response in
             throw HTTPError(.notFound, message: "there is nothing at \(request.uri.path); see /api/v1/status")
@@ -48,7 +47,9 @@ struct HTTPService: Sendable {
         case .full(let text): problems.append(.text("storage waits for room: " + text))
         case .failed(let text): problems.append(.text("storage failed: " + text))
         }
-        if let failure = pipeline.minute.status.failure { problems.append(.text("query minute: " + failure)) }
+        for query in pipeline.queries.statuses where query.state == .failed || query.state == .stopped {
+            problems.append(.text("query \(query.definition.name): " + (query.failure ?? "")))
+        }
         return Self.json(
             .record([
                 Column("status", .text(problems.isEmpty ? "ready" : "not ready")),
@@ -64,19 +65,6 @@ struct HTTPService: Sendable {
         let snapshot = HubStatus(
             pipeline, uptimeSeconds: Int((clock.monotonicNanoseconds() - startedNanoseconds) / 1_000_000_000))
         return snapshot.value
-    }
-
-    private func queryStatus() -> Value {
-        let status = pipeline.minute.status
-        return .record([
-            Column("name", .text("minute")),
-            Column("state", .text(status.failure == nil ? "running" : "failed")),
-            Column("failure", status.failure.map { .text($0) } ?? .null),
-            Column("consumedOffset", .bigint(Int64(status.consumed.bytes))),
-            Column("durableOffset", .bigint(Int64(pipeline.queue.durableEnd.bytes))),
-            Column("completeThrough", status.completeThrough.map { .time($0) } ?? .null),
-            Column("counters", HubStatus.value(of: status.counters, openGroups: status.openGroups)),
-        ])
     }
 
     private func metrics() async throws -> String {
@@ -114,24 +102,6 @@ struct HTTPService: Sendable {
             try pipeline.queue.records(device: id, from: from, limit: limit)
         }
         return Self.lines(found.map { RecordJSON.bytes($0) })
-    }
-
-    /// Rows of complete windows, oldest first; a reader goes on with `since=` the last `windowEnd` it got.
-    private func results(_ request: Request, _ context: BasicRequestContext) async throws -> Response {
-        let name = try context.parameters.require("name")
-        guard name == "minute" else {
-            throw HTTPError(.notFound, message: "no query \"\(name)\"; there is: minute")
-        }
-        var since: EventTime?
-        if let text = request.uri.queryParameters["since"] {
-            guard let parsed = EventTime.parse(String(text)) else {
-                throw HTTPError(.badRequest, message: "since=\(text) is not an ISO 8601 time")
-            }
-            since = parsed
-        }
-        let limit = min(max(try Self.integer(request, "limit") ?? 1_000, 1), 100_000)
-        let rows = try await Self.blocking { [since] in try results.rows(since: since, limit: limit) }
-        return Self.lines(rows)
     }
 
     // MARK: Helpers

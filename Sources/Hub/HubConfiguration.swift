@@ -34,6 +34,9 @@ package struct HubConfiguration: Sendable {
     /// What is removed from the front of the log; nothing as it stands.
     package var retention = RetentionPolicy()
 
+    /// Queries beside the one that ships with the product.
+    package var queries: [QueryDefinition] = []
+
     package init() {}
 
     /// The doors that are opened, in the order of `ConnectionOrigin.listener`.

@@ -21,6 +21,7 @@ import Yams
 /// users: users                       # see `AccessReader`
 /// acl: [{ allow: publish, user: gateway, topic: devices/# }]
 /// anonymous: false
+/// queries: [{ name: hot, file: hot.sql, late: 30s }]   # see `QueryConfigurationReader`
 /// ```
 package enum HubConfigurationFile {
     /// Everything that is wrong with a configuration file, a line each. Exit status 2.
@@ -31,7 +32,7 @@ package enum HubConfigurationFile {
 
     private static let keys = [
         "data", "mqtt", "listeners", "loops", "http", "downstream", "queue", "retention", "ingest",
-        "registration", "upstream", "sys_interval", "users", "acl", "anonymous", "limits",
+        "registration", "upstream", "sys_interval", "users", "acl", "anonymous", "limits", "queries",
     ]
     private static let queueKeys = ["segment_bytes", "compression", "plain_bytes"]
 
@@ -99,6 +100,10 @@ package enum HubConfigurationFile {
                 case "users": access.readUsers(value)
                 case "acl": access.readList(value)
                 case "anonymous": access.readAnonymous(value)
+                case "queries":
+                    var reader = QueryConfigurationReader(path: path)
+                    configuration.queries = reader.read(value)
+                    problems += reader.problems
                 default: unknown(key, name, among: HubConfigurationFile.keys)
                 }
             }

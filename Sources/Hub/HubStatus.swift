@@ -89,7 +89,7 @@ package struct HubStatus: Sendable {
         devices = Int(queue.devices)
         connections = pipeline.counters.connections.load(ordering: .relaxed)
         self.uptimeSeconds = uptimeSeconds
-        let query = pipeline.minute.status
+        let query = pipeline.queries.status
         windowsClosed = Int(query.counters.rows)
         late = Int(query.counters.late + query.counters.early + query.counters.outOfOrder)
         openWindows = query.openGroups
@@ -239,7 +239,7 @@ package struct HubStatus: Sendable {
         .record(counts.map { Column($0.reason, .bigint(Int64($0.count))) })
     }
 
-    private static func value(of sink: SinkStatus) -> Value {
+    static func value(of sink: SinkStatus) -> Value {
         .record([
             Column("name", .text(sink.name)),
             Column("offered", .bigint(Int64(sink.offered))),
@@ -247,18 +247,6 @@ package struct HubStatus: Sendable {
             Column("outbox", .bigint(Int64(sink.outbox))),
             Column("diverted", .bigint(Int64(sink.diverted))),
             Column("failure", sink.failure.map { .text($0) } ?? .null),
-        ])
-    }
-
-    static func value(of counters: StreamCounters, openGroups: Int) -> Value {
-        .record([
-            Column("accepted", .bigint(Int64(counters.accepted))),
-            Column("late", .bigint(Int64(counters.late))),
-            Column("early", .bigint(Int64(counters.early))),
-            Column("outOfOrder", .bigint(Int64(counters.outOfOrder))),
-            Column("rowsEmitted", .bigint(Int64(counters.rows))),
-            Column("openWindows", .bigint(Int64(openGroups))),
-            Column("errors", .bigint(Int64(counters.errors))),
         ])
     }
 

@@ -17,7 +17,7 @@ final class Pipeline: Sendable {
     let counters: HubCounters
     let journal: JournalLog
     let storage: StorageThread
-    let minute: QueryService
+    let queries: QueryService
     let groups: GroupService
     let loop: BrokerLoop
     let bridges: BridgeService
@@ -79,10 +79,10 @@ final class Pipeline: Sendable {
         try loop.restore(restored, journal: journal, inbox: journalThread)
         // Sockets live on that thread, or on others that have a bridge to it.
         listeners = try Listeners(configuration, on: thread, of: loop, clock: clock, files: files)
-        // The query reads what is durable, from where its checkpoint stands, and hands rows to the sinks.
-        minute = try QueryService(
-            queue: queue, storage: storage, loop: loop, data: data, downstream: configuration.downstream,
-            files: files, clock: clock, log: log)
+        // The queries read what is durable, from where their checkpoints stand, and hand rows to the sinks.
+        queries = try QueryService(
+            QueryOpener.Place(queue: queue, loop: loop, data: data, files: files, clock: clock, log: log),
+            storage: storage, queries: configuration.queries, downstream: configuration.downstream)
 
         // Consumer groups read what is durable too, each from its own place.
         groups = try GroupService(
@@ -97,12 +97,12 @@ final class Pipeline: Sendable {
         // Only now: who must not miss anything holds his place.
         segments.start()
         journalThread.start()
-        minute.start()
+        queries.start()
         groups.start()
         storage.start(
             onDurable: { [loop] batches in loop.executor.execute { loop.complete(batches) } },
-            onAdvance: { [minute, groups, segments, compression, queue] in
-                minute.wake()
+            onAdvance: { [queries, groups, segments, compression, queue] in
+                queries.wake()
                 groups.wake()
                 if segments.wake(durableEnd: queue.durableEnd) { compression.wake() }
             }, log: log)
@@ -113,7 +113,7 @@ final class Pipeline: Sendable {
             await listeners.stop()
             thread.stop()
             storage.stop()
-            minute.stop()
+            queries.stop()
             groups.stop()
             segments.stop()
             compression.stop()
@@ -151,7 +151,7 @@ final class Pipeline: Sendable {
         // Whoever gets a last word gets it in the turn that ends before this.
         await loop.executor.run {}
         await listeners.stop()
-        minute.stop()
+        queries.stop()
         groups.stop()
         thread.stop()
         segments.stop()

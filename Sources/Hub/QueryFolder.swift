@@ -10,7 +10,10 @@ struct QueryFolder {
     static let identityBytes = 8
 
     let path: String
+    /// `results` of the data directory, or of another query a folder in there.
     let results: String
+    /// Outputs whose rows go to one growing file each.
+    var appended: Set<String> = []
     let files: any FileStore
 
     static func bytes(of identity: UInt64) -> [UInt8] {
@@ -39,15 +42,47 @@ struct QueryFolder {
                 ? "it had read the log to \(checkpoint.queueOffset), and retention removed all before \(first)"
                 : "it had read the log to \(checkpoint.queueOffset), and the log ends at \(queue.durableEnd.bytes)"
             : "it belongs to another log"
+        log(
+            "\(path): the checkpoint does not fit the log (\(cause)); it was set aside as \(try setAside()), "
+                + "and everything is computed again from the log")
+    }
+
+    /// Gives the folder, and the files that would grow, other names, so that the query begins anew.
+    ///
+    /// - Returns: the folder's new name.
+    func setAside() throws -> String {
         var number = 1
         while files.exists("\(path).aside-\(number)") { number += 1 }
         try files.rename(path, to: "\(path).aside-\(number)")
-        for output in ["_late", "_errors"] {
+        for output in appended.sorted() + ["_late", "_errors"] {
             let file = "\(results)/\(output)/\(output).jsonl"
             if files.exists(file) { try files.rename(file, to: "\(file).aside-\(number)") }
         }
-        log(
-            "\(path): the checkpoint does not fit the log (\(cause)); it was set aside as \(path).aside-\(number), "
-                + "and everything is computed again from the log")
+        return "\(path).aside-\(number)"
+    }
+
+    // MARK: The definition
+
+    private var definitionFile: SealedFile {
+        SealedFile(
+            path: path + "/definition", files: files, magic: "HEDQUERY", version: 1,
+            advice: "remove the folder, and add the query again")
+    }
+
+    /// - Returns: the definition that stands there; nil when there is none.
+    func loadDefinition() throws -> QueryDefinition? {
+        guard let body = try definitionFile.load() else { return nil }
+        guard let definition = QueryDefinition(json: body) else {
+            throw HubError("\(path)/definition: not a query; remove the folder, and add the query again")
+        }
+        return definition
+    }
+
+    func save(_ definition: QueryDefinition) throws {
+        let root = type(of: files).directory(of: type(of: files).directory(of: path))
+        try files.createDurableDirectory(path, below: root)
+        var bytes: [UInt8] = []
+        definition.value.appendJSON(to: &bytes)
+        try definitionFile.save(bytes)
     }
 }

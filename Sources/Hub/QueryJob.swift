@@ -4,18 +4,23 @@ import Platform
 import ResultSink
 import Telemetry
 
-/// The parts of one running query, confined to its thread: reader, engine, outbox, checkpoint, sinks.
+/// The parts of one running query, confined to its thread: engine, outbox, checkpoint, sinks.
 ///
-/// `@unchecked Sendable`: handed to its thread once, before that thread starts.
+/// `@unchecked Sendable`: handed to its thread once, before that thread starts, or made there.
 package final class QueryJob: @unchecked Sendable {
-    private let plan: StreamPlan
+    let definition: QueryDefinition
+    let query: LiveQuery
     private let topics: ResultTopics
-    private let reader: LogReader
-    private let query: LiveQuery
     private let outbox: ResultLog
     private let checkpoints: CheckpointStore
     private let sinks: [any ResultDelivery]
+    private let holdName: String
+    private let queue: DeviceQueue
+    /// The log that the checkpoint's offset counts in.
+    private let logIdentity: UInt64
 
+    /// Everything before this place of the log is in the state.
+    var position: QueueOffset
     private var hasUnsavedRows = false
     private var savedOffset: QueueOffset
     private var savedAt: UInt64 = 0
@@ -23,22 +28,23 @@ package final class QueryJob: @unchecked Sendable {
     private var saveNanoseconds: UInt64 = 0
     private var markedThrough: EventTime?
     private var recentRows: [String] = []
-    /// Retention must not remove what the next start reads again: everything from the checkpoint on.
-    private static let holdName = "query minute"
-    private let queue: DeviceQueue
-    /// The log that the checkpoint's offset counts in.
-    private let logIdentity: UInt64
+    private var recentErrors: [String] = []
+    /// A failure on the way to the outbox: the job is given up.
+    private(set) var failure: (any Error)?
 
     /// Opens the query's folder and goes on where its last checkpoint stands.
     ///
     /// - Throws: what is damaged and how to go on.
     init(
-        plan: StreamPlan, topics: ResultTopics, queue: DeviceQueue, directory: String, files: any FileStore,
-        outboxLimits: ResultLogLimits, sinks makeSinks: (ResultLog) throws -> [any ResultDelivery]
+        definition: QueryDefinition, plan: StreamPlan, topics: ResultTopics, queue: DeviceQueue,
+        directory: String, files: any FileStore, outboxLimits: ResultLogLimits,
+        sinks makeSinks: (ResultLog) throws -> [any ResultDelivery]
     ) throws {
-        self.plan = plan
+        self.definition = definition
         self.topics = topics
+        self.queue = queue
         logIdentity = queue.identity
+        holdName = "query " + definition.name
         // `query/minute` of a data directory, which is durable.
         let root = type(of: files).directory(of: type(of: files).directory(of: directory))
         try files.createDurableDirectory(directory, below: root)
@@ -56,46 +62,40 @@ package final class QueryJob: @unchecked Sendable {
             savedOffset = QueueOffset(checkpoint.queueOffset)
         } else {
             try outbox.truncate(to: 0)
-            savedOffset = QueueOffset(0)
+            savedOffset = QueueOffset(definition.startOffset ?? 0)
         }
-        self.queue = queue
-        queue.hold(name: Self.holdName, from: savedOffset)
-        reader = queue.makeReader(from: savedOffset)
+        position = savedOffset
+        queue.hold(name: holdName, from: savedOffset)
         sinks = try makeSinks(outbox)
     }
 
-    /// Feeds the engine with what is durable, up to a bounded number of rows or bytes a turn.
-    func consume(until isStopping: Bool) throws {
-        var blocks = 0
-        // A failure ends the job, which is opened again from its checkpoint: the rows in hand are void.
-        var failure: (any Error)?
-        while true {
-            let hadBlock = try reader.next { frame in
-                guard failure == nil else { return }
-                do {
-                    switch frame.kind {
-                    case .record: try self.query.process(frame.record, messageID: frame.messageID)
-                    case .tick:
-                        try self.query.tick(arrival: frame.arrivalTime) { rows in
-                            do { if failure == nil { try self.move(rows) } } catch { failure = error }
-                        }
-                    default: break
-                    }
-                } catch {
-                    failure = failure ?? error
-                }
-            }
-            if let failure { throw failure }
-            guard hadBlock else { return }
-            try moveRowsToOutbox()
-            blocks += 1
-            // A long replay still checkpoints and delivers now and then.
-            if blocks >= 64, !isStopping { return }
+    /// Retention need not wait for this query any more.
+    func releaseHold() { queue.releaseHold(name: holdName) }
+
+    // MARK: In
+
+    func tick(arrival: EventTime) throws {
+        try query.tick(arrival: arrival) { rows in
+            do { if failure == nil { try move(rows) } } catch { failure = error }
+        }
+        if let failure { throw failure }
+    }
+
+    /// Takes the rows that the engine has made into the outbox.
+    func moveRows() throws {
+        // Whatever fails: these rows are given again by the job that follows.
+        defer { query.removeRows() }
+        if !query.rows.isEmpty { try move(query.rows) }
+        if let through = query.completeThrough, markedThrough.map({ $0 < through }) ?? true {
+            markedThrough = through
+            try outbox.appendComplete(through: through)
+            hasUnsavedRows = true
         }
     }
 
     private func move(_ rows: RowBuffer) throws {
         for index in 0..<rows.count {
+            if let after = definition.rowsAfter, rows.time(of: index) <= after { continue }
             let row = rows.resultRow(index)
             try outbox.append(row, topic: topics.topic(of: row))
             hasUnsavedRows = true
@@ -104,37 +104,32 @@ package final class QueryJob: @unchecked Sendable {
         for row in rows.systemRows {
             try outbox.append(row, topic: topics.topic(of: row))
             hasUnsavedRows = true
+            if row.output == StreamPlan.errorOutput {
+                recentErrors.append(String(decoding: row.json(), as: UTF8.self))
+            }
         }
         if recentRows.count > 200 { recentRows.removeFirst(recentRows.count - 100) }
+        if recentErrors.count > 5 { recentErrors.removeFirst(recentErrors.count - 5) }
     }
 
-    private func moveRowsToOutbox() throws {
-        // Whatever fails: these rows are given again by the job that follows.
-        defer { query.removeRows() }
-        try move(query.rows)
-        if let through = query.completeThrough, markedThrough.map({ $0 < through }) ?? true {
-            markedThrough = through
-            try outbox.appendComplete(through: through)
-            hasUnsavedRows = true
-        }
-    }
-
-    func needsTick(now ticks: Int64) -> Bool { query.needsTick(now: EventTime(ticks: ticks)) }
+    // MARK: Out
 
     /// Saves offset, state and outbox length as one step: at most once a second with rows, every ten without, and
     /// never for more than a twentieth of the time: with a million devices the state has a hundred megabytes.
-    func checkpointIfDue(now clock: () -> UInt64, force: Bool) throws {
+    ///
+    /// - Parameter jobs: how many queries share the thread, and that twentieth.
+    func checkpointIfDue(now clock: () -> UInt64, force: Bool, jobs: Int = 1) throws {
         let now = clock()
         let age = now &- savedAt
         let pause: UInt64 = hasUnsavedRows ? 1_000_000_000 : 10_000_000_000
-        let isDue = age >= max(pause, saveNanoseconds * 20)
-        guard force || isDue, hasUnsavedRows || reader.position != savedOffset else { return }
+        let isDue = age >= max(pause, saveNanoseconds * 20 * UInt64(max(jobs, 1)))
+        guard force || isDue, hasUnsavedRows || position != savedOffset else { return }
         try outbox.commit()
         try checkpoints.save(
-            queueOffset: reader.position.bytes, resultPosition: outbox.endPosition,
+            queueOffset: position.bytes, resultPosition: outbox.endPosition,
             engineState: [QueryFolder.bytes(of: logIdentity), query.snapshot()])
-        savedOffset = reader.position
-        queue.hold(name: Self.holdName, from: savedOffset)
+        savedOffset = position
+        queue.hold(name: holdName, from: savedOffset)
         savedAt = clock()
         saveNanoseconds = savedAt &- now
         hasUnsavedRows = false
@@ -151,12 +146,22 @@ package final class QueryJob: @unchecked Sendable {
 
     func status(sinks: [SinkStatus]) -> QueryStatus {
         var status = QueryStatus()
+        status.definition = definition
         status.counters = query.counters
-        status.openGroups = query.openState.groups
-        status.consumed = reader.position
+        let open = query.openState
+        status.openGroups = open.groups
+        status.waitingRows = open.waiting
+        status.joinedRows = open.joined
+        status.stateBytes = query.stateBytes
+        status.watermark = query.watermark
+        status.nextWindow = query.nextWindow.map {
+            QueryStatus.OpenWindow(end: $0.end, timeline: $0.timeline, time: $0.time)
+        }
+        status.consumed = position
         status.completeThrough = markedThrough
         status.sinks = sinks
         status.recentRows = recentRows.suffix(100)
+        status.recentErrors = recentErrors
         return status
     }
 }

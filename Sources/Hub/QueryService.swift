@@ -4,67 +4,122 @@ import PerpetualQuery
 import Platform
 import ResultSink
 import Synchronization
+import Telemetry
 
-/// The per-minute query with its folder, its sinks and its thread, ready to start.
+/// The queries of a hub on a thread of their own. They read what is durable and nothing else, so a slow query or
+/// sink delays only results.
 final class QueryService: Sendable {
-    private let runner = QueryRunner()
+    typealias Command = @Sendable (QueryFleet) -> Void
+
+    private struct Mailbox {
+        var hasNews = true
+        var isStopping = false
+        var hasEnded = false
+        var commands: [Command] = []
+    }
+
+    private let mailbox = Monitor(Mailbox())
+    private let published: Mutex<[QueryStatus]>
     private let downstream: DownstreamDelivery?
-    private let first: Mutex<QueryTurns?>
+    let place: QueryOpener.Place
+    private let fleet: QueryFleet
     private let thread = Mutex<NamedThread?>(nil)
 
-    /// Opens the query where its last checkpoint stands.
+    /// Opens the queries where their last checkpoints stand: the default one, those of the configuration, and those
+    /// that were added at run time.
     ///
     /// - Parameters:
-    ///   - data: the data directory.
-    ///   - downstream: another broker that gets the rows too.
-    ///   - log: gets a line when a checkpoint had to be set aside, and when the other broker comes or goes.
-    /// - Throws: what is damaged and how to go on.
+    ///   - downstream: another broker that gets the rows of the default query too.
+    /// - Throws: what is damaged or wrong, and how to go on.
     init(
-        queue: DeviceQueue, storage: StorageThread, loop: BrokerLoop, data: String,
-        downstream url: MosquittoURL?,
-        files: any FileStore, clock: any HubClock, log: @escaping @Sendable (String) -> Void
+        _ place: QueryOpener.Place, storage: any StorageInbox, queries: [QueryDefinition],
+        downstream url: MosquittoURL?
     ) throws {
-        var downstream: DownstreamDelivery?
+        self.place = place
+        let minute = place.folder(of: DefaultQuery.name)
+        downstream = try url.map {
+            try DownstreamDelivery(
+                url: $0, clientIdentifier: "headend-" + String(place.queue.identity, radix: 36),
+                directory: minute.path, files: place.files, log: place.log)
+        }
+        fleet = QueryFleet(queue: place.queue, storage: storage, clock: place.clock)
+        published = Mutex([QueryStatus()])
         do {
-            let opener = try QueryOpener(
-                queue: queue, loop: loop, data: data, files: files, clock: clock, log: log
-            ) { directory in
-                downstream = try url.map {
-                    try DownstreamDelivery(
-                        url: $0, clientIdentifier: "headend-" + String(queue.identity, radix: 36),
-                        directory: directory, files: files, log: log)
-                }
-                return downstream
+            try fleet.add(
+                try QueryOpener(.minute, at: place, downstream: downstream), mustOpen: true)
+            for definition in try QueryCatalog(place: place).definitions(configured: queries) {
+                try fleet.add(try QueryOpener(definition, at: place, downstream: nil), mustOpen: false)
             }
-            first = Mutex(try QueryTurns(queue: queue, storage: storage, clock: clock, opener: opener))
         } catch {
             downstream?.stop()
             throw error
         }
-        self.downstream = downstream
     }
 
-    var status: QueryStatus { runner.status }
+    /// The default query's.
+    var status: QueryStatus { published.withLock { $0[0] } }
+    var statuses: [QueryStatus] { published.withLock { $0 } }
 
     /// Starts the thread. Once.
     func start() {
-        guard
-            let turns = first.withLock({ stored in
-                defer { stored = nil }
-                return stored
-            })
-        else { preconditionFailure("a query starts once") }
-        let started = NamedThread("headend-query") { [runner] in runner.run(turns) }
+        let started = NamedThread("headend-query") { [self] in run() }
         thread.withLock { $0 = started }
     }
 
     /// The durable end has moved.
-    func wake() { runner.wake() }
+    func wake() { mailbox.update { $0.hasNews = true } }
 
     /// Returns when everything durable is consumed and checkpointed and the sinks have had their chance.
     func stop() {
-        runner.stop()
+        mailbox.update { $0.isStopping = true }
         thread.withLock { $0 }?.join()
         downstream?.stop()
     }
+
+    /// Does something on the thread of the queries.
+    func perform<Success: Sendable>(
+        _ body: @escaping @Sendable (QueryFleet) throws -> Success
+    ) async throws -> Success {
+        try await withCheckedThrowingContinuation { continuation in
+            let isTaken = mailbox.update { mailbox in
+                if !mailbox.hasEnded {
+                    mailbox.commands.append { fleet in
+                        continuation.resume(with: Result { try body(fleet) })
+                    }
+                }
+                return !mailbox.hasEnded
+            }
+            if !isTaken { continuation.resume(throwing: QueryRequestError(.unavailable, "the hub stops")) }
+        }
+    }
+
+    /// The thread's body.
+    private func run() {
+        var isStopping = false
+        while !isStopping {
+            let hasMore = fleet.hasMore
+            let commands = mailbox.wait(timeoutNanoseconds: Self.pauseNanoseconds) {
+                hasMore || $0.hasNews || $0.isStopping || !$0.commands.isEmpty
+            } then: { mailbox in
+                defer {
+                    mailbox.commands = []
+                    mailbox.hasNews = false
+                }
+                isStopping = mailbox.isStopping
+                return mailbox.commands
+            }
+            for command in commands { command(fleet) }
+            let statuses = fleet.turn(isStopping: isStopping)
+            published.withLock { $0 = statuses }
+        }
+        // What comes in until then still has an answer.
+        let rest = mailbox.withLock { mailbox in
+            mailbox.hasEnded = true
+            return mailbox.commands
+        }
+        for command in rest { command(fleet) }
+    }
+
+    /// How long the thread sleeps when nothing arrives: bounds how late a tick or a delivery can be.
+    private static let pauseNanoseconds: UInt64 = 200_000_000
 }

@@ -3,16 +3,13 @@ import PerpetualQuery
 package import Platform
 import Telemetry
 
-/// The query thread's work without the thread: log → engine → outbox → checkpoint → sinks, a turn at a time.
+/// The query thread's work without the thread, for one query: log → engine → outbox → checkpoint → sinks, a turn at
+/// a time.
 ///
 /// Commit order (architecture, steps 4 to 7): rows enter the outbox; one checkpoint names the consumed
 /// offset, the engine's state and the outbox's length; only then do sinks deliver.
 package struct QueryTurns: Sendable {
-    private let queue: DeviceQueue
-    private let storage: any StorageInbox
-    private let clock: any HubClock
-    private let opener: QueryOpener
-    private var job: QueryJob?
+    private let fleet: QueryFleet
 
     /// Opens the query where its last checkpoint stands.
     ///
@@ -20,15 +17,12 @@ package struct QueryTurns: Sendable {
     package init(
         queue: DeviceQueue, storage: any StorageInbox, clock: any HubClock, opener: QueryOpener
     ) throws {
-        self.queue = queue
-        self.storage = storage
-        self.clock = clock
-        self.opener = opener
-        job = try opener.open()
+        fleet = QueryFleet(queue: queue, storage: storage, clock: clock)
+        try fleet.add(opener, mustOpen: true)
     }
 
-    /// The last turn failed: the next one opens the job again, and is best taken a little later.
-    package var isGivenUp: Bool { job == nil }
+    /// The last turn failed: a later one opens the job again.
+    package var isGivenUp: Bool { fleet.slots[0].job == nil }
 
     /// Consumes what is durable, checkpoints when that is due, and lets the sinks deliver.
     ///
@@ -36,17 +30,9 @@ package struct QueryTurns: Sendable {
     /// which gives the same rows with the same ids.
     ///
     /// - Parameter isStopping: everything durable is consumed and checkpointed, whatever is due.
-    package mutating func turn(isStopping: Bool) throws -> QueryStatus {
-        do {
-            let current = try job ?? opener.open()
-            job = current
-            try current.consume(until: isStopping)
-            if current.needsTick(now: clock.wallTicks()), !isStopping { storage.requestTick() }
-            try current.checkpointIfDue(now: clock.monotonicNanoseconds, force: isStopping)
-            return current.status(sinks: current.deliver(isStopping: isStopping))
-        } catch {
-            job = nil
-            throw error
-        }
+    package func turn(isStopping: Bool) throws -> QueryStatus {
+        let status = fleet.turn(isStopping: isStopping)[0]
+        if isGivenUp, let failure = fleet.slots[0].failure { throw failure }
+        return status
     }
 }

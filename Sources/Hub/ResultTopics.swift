@@ -1,24 +1,44 @@
+import PerpetualQuery
 import ResultSink
 import Telemetry
 
-/// The topics of result rows: `headend/minute/{device}/{field}`, and `headend/_late/{device}` or
-/// `headend/_errors/{device}` for the system streams.
+/// The topics of a query's rows: `headend/minute/{device}/{field}` of the default query, `headend/{query}/{output}` of
+/// any other unless its definition says otherwise, and `headend/_late/{device}` or `headend/_errors/{device}` (of
+/// other queries `headend/{query}/_late` …) for the system streams.
 struct ResultTopics: Sendable {
-    private let windowed: TopicTemplate
-    private let late: TopicTemplate
-    private let errors: TopicTemplate
+    private var templates: [String: TopicTemplate] = [:]
+    /// Outputs whose last row of each topic is kept by the broker.
+    let retained: Set<String>
 
-    init() throws {
-        windowed = try TopicTemplate("headend/minute/{device}/{field}", columns: ["device", "field"])
-        late = try TopicTemplate("headend/_late/{device}", columns: ["device"])
-        errors = try TopicTemplate("headend/_errors/{device}", columns: ["device"])
-    }
-
-    func topic(of row: ResultRow) -> String {
-        switch row.output {
-        case "_late": late.fill(row)
-        case "_errors": errors.fill(row)
-        default: windowed.fill(row)
+    /// - Throws: `.invalid` for a template that is none, or names a column that the output lacks.
+    init(_ definition: QueryDefinition, _ plan: StreamPlan) throws(QueryRequestError) {
+        retained = Set(definition.outputs.filter(\.isRetained).map(\.name))
+        do throws(TopicTemplate.ParseError) {
+            for (number, output) in plan.outputs.enumerated() {
+                let setting = definition.outputs.first { $0.name == output }
+                let text = setting?.topic ?? "headend/\(definition.name)/\(output)"
+                if text.isEmpty { continue }
+                templates[output] = try TopicTemplate(text, columns: plan.columns(ofOutput: number))
+            }
+            let folder = definition.isDefault ? "headend" : "headend/\(definition.name)"
+            for output in [StreamPlan.lateOutput, StreamPlan.errorOutput] {
+                templates[output] = try TopicTemplate("\(folder)/\(output)/{device}", columns: ["device"])
+            }
+        } catch {
+            throw QueryRequestError(.invalid, "\(definition.name): \(error)")
+        }
+        let bad = templates.values.first { template in
+            let text = template.fill(
+                ResultRow(output: "", id: ResultID(high: 0, low: 0), time: EventTime(ticks: 0), columns: []))
+            return text.contains("#") || text.contains("+") || text.hasPrefix("$") || text.contains("\0")
+        }
+        if bad != nil {
+            throw QueryRequestError(
+                .invalid,
+                "\(definition.name): a topic that is published to has no #, + or NUL, and no $ first")
         }
     }
+
+    /// Empty: the row has none.
+    func topic(of row: ResultRow) -> String { templates[row.output]?.fill(row) ?? "" }
 }

@@ -11,10 +11,12 @@ final class FileDelivery: ResultDelivery {
     private let sink: FileSink
 
     init(
-        root: String, directory: String, log: ResultLog, files: any FileStore, clock: any HubClock
+        root: String, directory: String, log: ResultLog, appended: Set<String>, excluded: Set<String>,
+        files: any FileStore, clock: any HubClock
     ) throws {
         sink = try FileSink(
-            root: root, files: files, log: log, cursorPath: directory + "/files.cursor", clock: clock)
+            root: root, files: files, log: log, cursorPath: directory + "/files.cursor", appended: appended,
+            excluded: excluded, clock: clock)
     }
 
     func deliver(isStopping: Bool) -> SinkStatus {
@@ -34,13 +36,15 @@ final class FileDelivery: ResultDelivery {
     }
 }
 
-/// Publishes result rows on the hub's own topics, QoS 1 and retained.
+/// Publishes result rows on the hub's own topics, QoS 1; those of some outputs are retained.
 ///
 /// The outbox is where these retained messages are kept: at a start the newest row of each topic that it still holds
 /// is retained again, with the `_rid` it had, and sent to nobody. The cursor follows when a row is durable for the
 /// sessions that wait for it.
 final class TopicDelivery: ResultDelivery {
     private let log: ResultLog
+    /// Outputs whose rows are states with a last value; those of others are sequences of events.
+    private let retained: Set<String>
     private let loop: BrokerLoop
     private let cursor: SinkCursor
     private var position: UInt64
@@ -55,15 +59,18 @@ final class TopicDelivery: ResultDelivery {
     private static let waitingMax = 16
     private static let portionRows = 1_000
 
-    init(directory: String, log: ResultLog, loop: BrokerLoop, files: any FileStore) throws {
+    init(
+        directory: String, log: ResultLog, retained: Set<String>, loop: BrokerLoop, files: any FileStore
+    ) throws {
         self.log = log
+        self.retained = retained
         self.loop = loop
         cursor = SinkCursor(path: directory + "/topics.cursor", files: files)
         let end = log.endPosition
         position = min(try cursor.load() ?? 0, end)
         savedPosition = position
         confirmed = ManagedAtomic(position)
-        try retainNewest(before: position)
+        if !retained.isEmpty { try retainNewest(before: position) }
     }
 
     private func retainNewest(before end: UInt64) throws {
@@ -73,8 +80,8 @@ final class TopicDelivery: ResultDelivery {
             let entries = try log.read(from: at, limit: 10_000)
             guard let last = entries.last else { break }
             for entry in entries
-            where entry.kind == .row && entry.position < end && !entry.output.hasPrefix("_") {
-                newest[entry.topic] = Self.message(entry)
+            where entry.kind == .row && entry.position < end && retained.contains(entry.output) {
+                newest[entry.topic] = message(entry)
             }
             at = last.nextPosition
         }
@@ -87,7 +94,7 @@ final class TopicDelivery: ResultDelivery {
             while isStopping || waiting.load(ordering: .relaxed) < Self.waitingMax {
                 let entries = try log.read(from: position, limit: Self.portionRows)
                 guard let last = entries.last else { break }
-                let messages = entries.filter { $0.kind == .row }.map(Self.message)
+                let messages = entries.filter { $0.kind == .row && !$0.topic.isEmpty }.map(message)
                 handOver(messages) { [loop] in loop.publish($0) }
                 delivered += messages.count
                 position = last.nextPosition
@@ -128,16 +135,15 @@ final class TopicDelivery: ResultDelivery {
         }
     }
 
-    private static func message(_ entry: ResultLogEntry) -> Message {
+    private func message(_ entry: ResultLogEntry) -> Message {
         var properties = Properties()
         properties.contentType = "application/json"
         properties.payloadFormatIndicator = 1
         properties.userProperties = [UserProperty("rid", entry.rid.description)]
         return Message(
             topic: entry.topic, payload: entry.json, qos: .atLeastOnce,
-            // A system stream (`_late`) is a sequence of events, not a state that has a last value.
-            retain: !entry.output.hasPrefix("_"), properties: properties,
-            isRestoredByHub: !entry.output.hasPrefix("_"))
+            retain: retained.contains(entry.output), properties: properties,
+            isRestoredByHub: retained.contains(entry.output))
     }
 }
 
@@ -201,7 +207,8 @@ private struct OutboxOfLog: OutboxReader {
     func read(from position: UInt64, limit: Int) throws -> [OutboxEntry] {
         try log.read(from: position, limit: limit).map {
             OutboxEntry(
-                position: $0.position, nextPosition: $0.nextPosition, isRow: $0.kind == .row, topic: $0.topic,
+                position: $0.position, nextPosition: $0.nextPosition,
+                isRow: $0.kind == .row && !$0.topic.isEmpty, topic: $0.topic,
                 rid: $0.rid.description, json: $0.json)
         }
     }

@@ -44,7 +44,7 @@ extension FileSink {
 
     /// The cursor of the last run, or a new one that is on disk before the first row is written.
     static func loadCursor(
-        _ file: SealedFile, root: String, files: any FileStore, log: ResultLog
+        _ file: SealedFile, root: String, files: any FileStore, log: ResultLog, appended: Set<String>
     ) throws(FileSinkError) -> FileSinkCursor {
         do throws(SealedFileError) {
             if let body = try file.load() {
@@ -55,7 +55,7 @@ extension FileSink {
             }
         } catch { throw .cursor(error) }
         let start = log.startPosition
-        if start > 0, let appendFile = try firstAppendFile(root: root, files: files) {
+        if start > 0, let appendFile = try firstAppendFile(root: root, files: files, appended) {
             throw .cursorMissing(path: file.path, appendFile: appendFile)
         }
         let cursor = FileSinkCursor(position: start, appendPosition: start, committed: [])
@@ -89,10 +89,10 @@ extension FileSink {
     }
 
     private static func firstAppendFile(
-        root: String, files: any FileStore
+        root: String, files: any FileStore, _ appended: Set<String>
     ) throws(FileSinkError) -> String? {
         try onDisk { () throws(FileError) in
-            for name in try files.list(root) where isAppended(name) {
+            for name in try files.list(root) where isAppended(name, appended) {
                 let path = root + "/" + name + "/" + name + ".jsonl"
                 guard files.exists(path) else { continue }
                 let file = try files.open(path, writable: false)

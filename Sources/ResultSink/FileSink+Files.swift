@@ -6,7 +6,7 @@ import Telemetry
 extension FileSink {
     /// Puts a row where it waits: its window, or the lines of this call.
     func take(_ entry: ResultLogEntry, _ state: inout State) throws(FileSinkError) {
-        if Self.isAppended(entry.output) {
+        if Self.isAppended(entry.output, appended) {
             if entry.position >= state.appendPosition {
                 state.lines.append((entry.output, entry.json + [UInt8(ascii: "\n")]))
             }
@@ -60,7 +60,9 @@ extension FileSink {
     }
 
     /// Whether an output's rows are passed through to one growing file.
-    static func isAppended(_ output: String) -> Bool { output.hasPrefix("_") }
+    static func isAppended(_ output: String, _ appended: Set<String>) -> Bool {
+        output.hasPrefix("_") || appended.contains(output)
+    }
 
     /// `20260301T001200Z`, with a fraction when there is one; date and hour for the directories.
     static func names(of end: EventTime) -> (stamp: String, date: String, hour: String) {

@@ -19,6 +19,8 @@ package final class FileSink: Sendable {
     let files: any FileStore
     let log: ResultLog
     let limits: FileSinkLimits
+    let appended: Set<String>
+    private let excluded: Set<String>
     let cursorFile: SealedFile
     private let clock: any HubClock
     private let state: Mutex<State>
@@ -69,19 +71,25 @@ package final class FileSink: Sendable {
     /// - Parameters:
     ///   - root: the results directory; made when it is missing.
     ///   - cursorPath: the sink's own small file; its directory exists.
+    ///   - appended: outputs whose rows go to one growing file each, beside those whose names begin with `_`.
+    ///   - excluded: outputs that have no files.
     ///   - clock: says when the cursor is due; nothing that is delivered depends on it.
     /// - Throws: when the cursor or an append file is damaged, or the disk refuses.
     package init(
         root: String, files: any FileStore, log: ResultLog, cursorPath: String,
-        clock: any HubClock = SystemClock(), limits: FileSinkLimits = FileSinkLimits()
+        appended: Set<String> = [], excluded: Set<String> = [], clock: any HubClock = SystemClock(),
+        limits: FileSinkLimits = FileSinkLimits()
     ) throws(FileSinkError) {
         self.root = root
         self.files = files
         self.log = log
         self.clock = clock
         self.limits = limits
+        self.appended = appended
+        self.excluded = excluded
         cursorFile = FileSinkCursor.file(path: cursorPath, files: files)
-        let cursor = try Self.loadCursor(cursorFile, root: root, files: files, log: log)
+        let cursor = try Self.loadCursor(
+            cursorFile, root: root, files: files, log: log, appended: appended)
         let next: ResultLogEntry?
         do throws(ResultLogError) {
             next = try log.read(from: cursor.position, limit: 1).first
@@ -147,7 +155,7 @@ package final class FileSink: Sendable {
         } catch { throw .log(error) }
         for entry in entries {
             switch entry.kind {
-            case .row: try take(entry, &state)
+            case .row: if !excluded.contains(entry.output) { try take(entry, &state) }
             case .complete: try complete(through: entry, &state)
             }
             state.readPosition = entry.nextPosition

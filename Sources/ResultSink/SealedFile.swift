@@ -22,7 +22,7 @@ package enum SealedFileError: Error, Sendable, Equatable, CustomStringConvertibl
 
 /// A small file that is replaced whole: magic (8), version (2), reserved (2), body, CRC-32C of all before
 /// (4).
-struct SealedFile: Sendable {
+package struct SealedFile: Sendable {
     let path: String
     let files: any FileStore
     /// Eight ASCII characters that name the kind of file.
@@ -33,8 +33,21 @@ struct SealedFile: Sendable {
 
     static let headByteCount = 12
 
+    /// - Parameters:
+    ///   - magic: eight ASCII characters that name the kind of file.
+    ///   - advice: what an operator does about a damaged one.
+    package init(
+        path: String, files: any FileStore, magic: StaticString, version: UInt16, advice: String
+    ) {
+        self.path = path
+        self.files = files
+        self.magic = magic
+        self.version = version
+        self.advice = advice
+    }
+
     /// - Returns: the body; nil when there is no file.
-    func load() throws(SealedFileError) -> [UInt8]? {
+    package func load() throws(SealedFileError) -> [UInt8]? {
         guard files.exists(path) else { return nil }
         let bytes: [UInt8]
         do throws(FileError) { bytes = try files.contents(of: path) } catch { throw .file(error) }
@@ -52,7 +65,7 @@ struct SealedFile: Sendable {
     }
 
     /// Replaces the file: a crash leaves the old one or the new one.
-    func save(_ body: [UInt8]) throws(SealedFileError) { try save(pieces: [body]) }
+    package func save(_ body: [UInt8]) throws(SealedFileError) { try save(pieces: [body]) }
 
     /// As `save(_:)`, with the body in pieces: a checkpoint of a million devices is not copied for it.
     func save(pieces: [[UInt8]]) throws(SealedFileError) {

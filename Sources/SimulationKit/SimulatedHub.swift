@@ -50,8 +50,9 @@ final class SimulatedHub {
             counters: HubCounters(startNonce: UInt64(bitPattern: clock.wallTicks())),
             seed: world.random.next())
         let opener = try QueryOpener(
-            queue: queue, loop: loop, data: Self.dataPath, files: disk, clock: clock,
-            outboxLimits: settings.outbox, log: log)
+            minuteAt: QueryOpener.Place(
+                queue: queue, loop: loop, data: Self.dataPath, files: disk, clock: clock,
+                outboxLimits: settings.outbox, log: log))
         query = try QueryTurns(queue: queue, storage: storage, clock: clock, opener: opener)
     }
 

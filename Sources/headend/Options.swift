@@ -79,6 +79,12 @@ struct HubOptions: ParsableArguments {
     )
     var anonymous = false
 
+    @Option(
+        name: .long,
+        help: ArgumentHelp(
+            "A query beside the default one; its name is the file's. Repeatable.", valueName: "file"))
+    var query: [String] = []
+
     func configuration() throws -> HubConfiguration {
         var configuration = try Self.read(config)
         if let users { configuration.access.users = try UserOptions.read(users) }
@@ -93,6 +99,10 @@ struct HubOptions: ParsableArguments {
                 throw Failure.input("--downstream-ca needs --downstream mqtts://HOST:PORT")
             }
             configuration.downstream?.authorityFile = downstreamCA
+        }
+        for file in query {
+            configuration.queries.append(
+                QueryDefinition(name: QueryCommand.name(of: file), text: try QueryCommand.text(of: file)))
         }
         return configuration
     }

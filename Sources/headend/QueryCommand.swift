@@ -3,11 +3,15 @@ import Foundation
 import PerpetualQuery
 import QueryLanguage
 
-/// The query language, offline.
-struct QueryCommand: ParsableCommand {
+/// The query language over files, and the queries of a running hub.
+struct QueryCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "query", abstract: "The query language, offline.",
-        subcommands: [Check.self, QueryExplainCommand.self, QueryRunCommand.self, QueryTestCommand.self])
+        commandName: "query", abstract: "Queries: over files, and on a running hub (--http URL).",
+        subcommands: [
+            Check.self, QueryExplainCommand.self, QueryRunCommand.self, QueryTestCommand.self,
+            QueryAddCommand.self, QueryListCommand.self, QueryShowCommand.self, QueryPauseCommand.self,
+            QueryResumeCommand.self, QueryEditCommand.self, QueryRemoveCommand.self,
+        ])
 
     struct Check: ParsableCommand {
         static let configuration = CommandConfiguration(

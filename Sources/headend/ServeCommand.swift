@@ -39,6 +39,8 @@ enum HubStarter {
             hub = try await Hub.start(configuration) { Console.note($0) }
         } catch QueueError.invalidLimits(let explanation) {
             throw Failure.input("\(options.config ?? "settings"): queue: segment_bytes: \(explanation)")
+        } catch let error as QueryRequestError where error.kind != .unavailable {
+            throw Failure.input(error.description)
         } catch {
             throw Failure.environment(error)
         }

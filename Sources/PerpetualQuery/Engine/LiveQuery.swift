@@ -43,10 +43,22 @@ package final class LiveQuery {
         _ record: RecordView,
         messageID: UnsafeRawBufferPointer = UnsafeRawBufferPointer(start: nil, count: 0)
     ) throws(QueryFailure) {
-        try engine.process(
+        try process(
             StreamEvent(
                 input: 0, device: record.device, sequence: record.sequence, arrivalTime: record.arrivalTime,
                 eventTime: record.eventTime, payload: record.payload, messageID: messageID))
+    }
+
+    func process(_ event: StreamEvent) throws(QueryFailure) {
+        try engine.process(event)
+        look()
+    }
+
+    /// As `process`, with the wanted fields decoded already.
+    func process(
+        _ event: StreamEvent, decoded slots: UnsafeMutablePointer<Datum>, isJSON: Bool
+    ) throws(QueryFailure) {
+        try engine.process(event, engine.inputs[0], slots, name: .none, isJSON: isJSON)
         look()
     }
 
@@ -98,6 +110,45 @@ package final class LiveQuery {
     }
 
     package var counters: StreamCounters { engine.counters }
+
+    /// The least time of all timelines; nil before the first tick, and the greatest event time without OVER.
+    package var watermark: EventTime? {
+        var least = Int64.max
+        for source in engine.sources {
+            let isAlone = !source.isPartitioned && source.greatest[0] != Int64.min
+            let own =
+                isAlone ? TimePolicy.saturatingSubtract(source.greatest[0], source.tolerance) : Int64.min
+            least = min(least, max(source.floor, own))
+        }
+        return TimeRange.ticks.contains(least) ? EventTime(ticks: least) : nil
+    }
+
+    /// The open window that ends first, and what has to happen for it to close; nil when none is open.
+    package var nextWindow: (end: EventTime, timeline: String?, time: EventTime?)? {
+        var found: (end: Int64, timeline: String?, time: Int64)?
+        for group in engine.groups {
+            for window in group.windows {
+                let end = window.earliest(-1)
+                guard end < found?.end ?? Int64.max else { continue }
+                found = (end, nil, Int64.min)
+                guard let source = engine.sources.first(where: \.isPartitioned),
+                    let timeline = window.earliestTimeline, timeline < source.keys.numberLimit
+                else { continue }
+                var text: [UInt8] = []
+                GroupKey.forEach(in: source.keys.bytes(of: timeline), arena: engine.arena) { index, value in
+                    if index > 0 { text.append(0x2C) }
+                    value.appendJSON(to: &text)
+                }
+                let own = TimePolicy.saturatingSubtract(source.greatest[timeline], source.tolerance)
+                found = (end, String(decoding: text, as: UTF8.self), max(own, source.floor))
+            }
+        }
+        guard let found, TimeRange.ticks.contains(found.end) else { return nil }
+        return (
+            EventTime(ticks: found.end), found.timeline,
+            TimeRange.ticks.contains(found.time) ? EventTime(ticks: found.time) : watermark
+        )
+    }
 
     /// Open windows' groups, rows that wait for their turn, and rows that joins keep.
     package var openState: (groups: Int, waiting: Int, joined: Int) { engine.openState }

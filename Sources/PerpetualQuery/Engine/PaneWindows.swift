@@ -103,6 +103,7 @@ final class PaneWindows: WindowOperator {
     }
 
     override var openGroups: Int { cellCount }
+    override var earliestTimeline: Int? { due.earliestNumber }
 
     override var stateBytes: Int {
         cellCapacity * stride + slotCount * 4 + freeCells.capacity * 4 + freePanes.capacity * 4

@@ -38,6 +38,8 @@ class WindowOperator {
     /// groups in the order of their keys.
     func close(_ timeline: Int32, _ body: (ClosedGroup) -> RowFailure?) -> RowFailure? { nil }
 
+    /// The timeline of the window that ends first; nil when it is not known.
+    var earliestTimeline: Int? { nil }
     var openGroups: Int { 0 }
     /// Bytes of the groups, about; those of what groups keep outside (collections, distinct values) not counted.
     var stateBytes: Int { openGroups * (160 + state.layout.byteCount) }

@@ -38,6 +38,45 @@ extension StreamPlan {
         return max(step, 1)
     }
 
+    /// What the state means, as text: two plans with the same signature can go on with each other's state. The list
+    /// of columns above the last operator with state, and conditions there (HAVING), are not in it.
+    package var stateSignature: String {
+        var lines = [String(fingerprint)]
+        func visit(_ tree: PlanTree, isInside: Bool) {
+            let holdsState =
+                isInside || tree.children.count > 1 || tree.children.isEmpty
+                || Self.statefulLabels.contains { tree.label.hasPrefix($0) }
+            if holdsState { lines.append(tree.label) }
+            for child in tree.children { visit(child, isInside: holdsState) }
+        }
+        for tree in explanation { visit(tree, isInside: !analytics.isEmpty) }
+        return lines.joined(separator: "\n")
+    }
+
+    private static let statefulLabels = ["group by", "join", "left join", "inner join", "left outer join"]
+
+    /// Whether anything but the place in the log is remembered.
+    package var hasState: Bool { !groups.isEmpty || !joins.isEmpty || !analytics.isEmpty }
+
+    /// How far back in event time a result can reach, in ticks: the longest window, join or LIMIT DURATION.
+    package var lookBackTicks: Int64 {
+        var ticks: Int64 = 0
+        for group in groups {
+            for window in group.windows {
+                switch window.kind {
+                case .hopping(let size, _, _), .sliding(let size): ticks = max(ticks, size)
+                case .session(_, let longest, _): ticks = max(ticks, longest)
+                case .snapshot: break
+                }
+            }
+        }
+        for join in joins { ticks = max(ticks, abs(join.leastDistance), abs(join.greatestDistance)) }
+        for analytic in analytics {
+            ticks = max(ticks, min(analytic.duration, QueryPlanner.durationTicksMax))
+        }
+        return ticks
+    }
+
     /// The columns of an output's rows, in order; nil when a `*` makes them depend on the events.
     package func columns(ofOutput output: Int) -> [String]? {
         var names: [String] = []

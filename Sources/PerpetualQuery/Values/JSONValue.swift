@@ -1,9 +1,9 @@
-import Telemetry
+package import Telemetry
 
 /// JSON text to values, and bytes to JSON strings.
-enum JSONValue {
+package enum JSONValue {
     /// The fields of an object in order; the last of a name that comes twice, at its first place.
-    static func columns(of object: UnsafeRawBufferPointer) -> [Column] {
+    package static func columns(of object: UnsafeRawBufferPointer) -> [Column] {
         var columns: [Column] = []
         _ = JSONFieldScanner.forEachTopLevelField(object) { name, scalar in
             let text = String(decoding: JSONBytes.resolved(name), as: UTF8.self)

@@ -1,0 +1,94 @@
+import DeviceQueue
+import PerpetualQuery
+import Platform
+import Telemetry
+
+/// The definitions of a data directory's queries: one file in the folder of each.
+struct QueryCatalog {
+    let place: QueryOpener.Place
+
+    /// What runs from the start: the configured ones, going on where they stopped, and those added at run time.
+    ///
+    /// - Throws: `QueryRequestError` when a configured one is wrong, or would lose its state.
+    func definitions(configured: [QueryDefinition]) throws -> [QueryDefinition] {
+        var definitions: [QueryDefinition] = []
+        for definition in configured {
+            guard !definition.isDefault, !definitions.contains(where: { $0.name == definition.name }) else {
+                throw QueryRequestError(
+                    .invalid,
+                    definition.isDefault
+                        ? "minute is the query that ships with the hub; give yours another name"
+                        : "two queries are called \(definition.name); names are unique")
+            }
+            definitions.append(try merged(definition))
+        }
+        let root = place.data + "/query"
+        for name in place.files.exists(root) ? try place.files.list(root) : [] {
+            let folder = place.folder(of: name)
+            guard !name.contains("."), place.files.exists(folder.path + "/definition"),
+                let stored = try folder.loadDefinition(), !stored.isConfigured,
+                !definitions.contains(where: { $0.name == stored.name })
+            else { continue }
+            definitions.append(stored)
+        }
+        return definitions
+    }
+
+    /// A configured query with what is remembered of it.
+    private func merged(_ configured: QueryDefinition) throws -> QueryDefinition {
+        var definition = configured
+        definition.isConfigured = true
+        let folder = place.folder(of: definition.name)
+        guard let stored = try folder.loadDefinition() else {
+            try begin(&definition)
+            try folder.save(definition)
+            return definition
+        }
+        definition.version = stored.version
+        definition.startOffset = stored.startOffset
+        definition.rowsAfter = stored.rowsAfter
+        definition.isPaused = stored.isPaused
+        if try definition.plan().stateSignature != stored.plan().stateSignature {
+            throw QueryRequestError(
+                .conflict,
+                "\(definition.name): what the query keeps has another meaning now, and would be lost; put the old text "
+                    + "back, or while the hub runs with it: headend query edit \(definition.name) FILE --reset-state"
+            )
+        }
+        try folder.save(definition)
+        return definition
+    }
+
+    /// Decides where a query begins that has never run.
+    ///
+    /// - Throws: `.conflict` when retention no longer covers the start.
+    func begin(_ definition: inout QueryDefinition) throws {
+        let plan = try definition.plan()
+        let queue = place.queue
+        let reach =
+            plan.lookBackTicks + min(definition.timePolicy.outOfOrderToleranceTicks, plan.lookBackTicks)
+        let first = queue.retention.removedSegments > 0 ? queue.retention.firstArrivalTime : nil
+        definition.rowsAfter = nil
+        switch definition.start {
+        case .earliest:
+            definition.startOffset = 0
+            // Windows that began before the oldest record are not whole.
+            if let first, plan.hasState { definition.rowsAfter = first.adding(ticks: reach) }
+        case .now where !plan.hasState:
+            definition.startOffset = queue.durableEnd.bytes
+        case .now, .time:
+            var time = EventTime(ticks: place.clock.wallTicks())
+            if case .time(let wanted) = definition.start { time = wanted }
+            let from = time.adding(ticks: -reach)
+            if let first, first > from {
+                throw QueryRequestError(
+                    .conflict,
+                    "\(definition.name): a start at \(time) needs records from \(from) on, and retention has removed "
+                        + "those before \(first); start at \(first.adding(ticks: reach)) or later, or at earliest"
+                )
+            }
+            definition.startOffset = try queue.offset(arrivedFrom: from).bytes
+            definition.rowsAfter = time
+        }
+    }
+}

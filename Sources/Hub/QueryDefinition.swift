@@ -1,0 +1,154 @@
+package import PerpetualQuery
+import QueryLanguage
+package import Telemetry
+
+/// A query as its author wrote it: text, name, and what is the job's and not the text's.
+package struct QueryDefinition: Sendable, Equatable {
+    /// Where a query begins that has never run.
+    package enum Start: Sendable, Equatable {
+        case now
+        case earliest
+        case time(EventTime)
+    }
+
+    /// What becomes of a row that cannot be computed.
+    package enum OnError: String, Sendable {
+        /// The row goes to `_errors`, counted, and the query goes on.
+        case drop
+        /// The query stops, with the event shown, until it is resumed.
+        case stop
+    }
+
+    /// Where the rows of one output go, beside the default.
+    package struct Output: Sendable, Equatable {
+        package var name: String
+        package var isFile = true
+        /// A template such as `alerts/{device}`; nil for `headend/{query}/{output}`, empty for no topic.
+        package var topic: String?
+        package var isRetained = false
+
+        package init(name: String) { self.name = name }
+    }
+
+    /// Letters, digits, `-` and `_`, a letter first, at most 64: a directory, and a level of a topic.
+    package var name: String
+    package var text: String
+    /// Part of result ids: raised when the query begins anew with another meaning.
+    package var version = 1
+    package var timePolicy: TimePolicy
+    package var onError = OnError.drop
+    package var start = Start.now
+    package var outputs: [Output] = []
+    package var isPaused = false
+    /// The hub's start keeps or makes it, as the configuration says; else it came at run time.
+    package var isConfigured = false
+    /// Where it began, once that was decided.
+    var startOffset: UInt64?
+    /// Rows at or before this time are left out: their windows began before the start.
+    var rowsAfter: EventTime?
+
+    /// Azure's defaults for time: early 5 minutes, late 5 s, out of order 0 s, adjust.
+    package init(name: String, text: String) {
+        self.name = name
+        self.text = text
+        timePolicy = StreamSettings().timePolicy
+    }
+
+    /// The query that ships with the product.
+    static let minute: QueryDefinition = {
+        var definition = QueryDefinition(name: DefaultQuery.name, text: DefaultQuery.text)
+        definition.timePolicy = DefaultQuery.settings.timePolicy
+        definition.start = .earliest
+        definition.startOffset = 0
+        definition.isConfigured = true
+        var output = Output(name: "minute")
+        output.topic = "headend/minute/{device}/{field}"
+        output.isRetained = true
+        definition.outputs = [output]
+        return definition
+    }()
+
+    var isDefault: Bool { name == DefaultQuery.name }
+
+    var settings: StreamSettings {
+        var settings = StreamSettings()
+        settings.timePolicy = timePolicy
+        settings.errorPolicy = onError == .drop ? .divert : .stop
+        return settings
+    }
+
+    /// Whether the two say the same, wherever they stand.
+    func isSame(_ other: QueryDefinition) -> Bool {
+        text == other.text && timePolicy == other.timePolicy && onError == other.onError
+            && outputs == other.outputs
+    }
+}
+
+/// Why something asked of a query is not done; each one line or more that says what and where.
+package struct QueryRequestError: Error, Sendable, Equatable, CustomStringConvertible {
+    package enum Kind: Sendable {
+        /// The request is wrong. (Caller.)
+        case invalid
+        case unknown
+        /// It would lose something: ask for that, or for something else. (Caller.)
+        case conflict
+        /// The disk, or the hub stops. (Operator, retry.)
+        case unavailable
+    }
+    package var kind: Kind
+    package var description: String
+
+    package init(_ kind: Kind, _ description: String) {
+        self.kind = kind
+        self.description = description
+    }
+}
+
+extension QueryDefinition {
+    /// Plans the text and checks name and outputs.
+    ///
+    /// - Throws: `.invalid` with the place in the text, what was expected and a hint.
+    package func plan() throws(QueryRequestError) -> StreamPlan {
+        let isName = !name.isEmpty && name.utf8.count <= 64 && name.utf8.allSatisfy(Self.isNameByte)
+        guard isName, name.first?.isLetter == true else {
+            throw QueryRequestError(
+                .invalid, "\"\(name)\" is no name of a query: letters, digits, - and _, a letter first")
+        }
+        let (plan, errors) = QueryPlanner.plan(
+            text: text, name: name, version: version, settings: settings)
+        guard let plan else {
+            throw QueryRequestError(
+                .invalid,
+                errors.map { $0.render(source: text, name: name + ".sql") }.joined(separator: "\n"))
+        }
+        guard plan.inputs.count == 1, plan.inputs[0].name.lowercased() == "telemetry",
+            plan.references.isEmpty
+        else {
+            let names = plan.inputs.map(\.name) + plan.references.map(\.name)
+            throw QueryRequestError(
+                .invalid,
+                "\(name): reads \(names.joined(separator: ", ")); the hub has one stream, telemetry: write FROM telemetry"
+            )
+        }
+        for output in outputs where !plan.outputs.contains(output.name) {
+            let hint = Suggestion.nearest(to: output.name, in: plan.outputs).map { "; did you mean \($0)?" }
+            throw QueryRequestError(
+                .invalid,
+                "\(name): the query has no output \(output.name): it has "
+                    + plan.outputs.joined(separator: ", ") + (hint ?? ""))
+        }
+        if let reserved = plan.outputs.first(where: { $0.hasPrefix("_") || $0.contains("/") }) {
+            throw QueryRequestError(
+                .invalid, "\(name): INTO \(reserved): names that begin with _ are the system's, and / is none"
+            )
+        }
+        return plan
+    }
+
+    private static func isNameByte(_ byte: UInt8) -> Bool {
+        switch byte {
+        case 0x30...0x39, 0x41...0x5A, 0x61...0x7A, 0x2D, 0x5F: true
+        default: false
+        }
+    }
+}

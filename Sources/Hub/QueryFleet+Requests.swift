@@ -1,0 +1,137 @@
+import DeviceQueue
+import PerpetualQuery
+import Platform
+import Telemetry
+
+// What people ask of queries while the hub runs.
+extension QueryFleet {
+    private func find(_ name: String) throws(QueryRequestError) -> Slot {
+        guard let slot = slot(name) else {
+            let known = slots.map(\.name)
+            let hint = Suggestion.nearest(to: name, in: known).map { "; did you mean \($0)?" } ?? ""
+            throw QueryRequestError(
+                .unknown, "no query \"\(name)\"; there are: \(known.joined(separator: ", "))\(hint)")
+        }
+        return slot
+    }
+
+    private func change(_ name: String) throws(QueryRequestError) -> Slot {
+        let slot = try find(name)
+        if slot.opener.definition.isDefault {
+            throw QueryRequestError(.conflict, "minute ships with the hub: it cannot be changed or removed")
+        }
+        return slot
+    }
+
+    /// Makes a query, or changes the one of that name.
+    ///
+    /// - Parameters:
+    ///   - isReset: it may lose its state and begin anew.
+    ///   - isTrial: nothing is done.
+    /// - Returns: whether it is new, and what was done or would be.
+    func put(
+        _ wanted: QueryDefinition, isReset: Bool, isTrial: Bool, at place: QueryOpener.Place
+    ) throws -> (isNew: Bool, effect: String) {
+        var definition = wanted
+        let plan = try definition.plan()
+        let catalog = QueryCatalog(place: place)
+        let folder = place.folder(of: definition.name)
+        guard slot(definition.name) != nil else {
+            guard slots.count < Self.queriesMax else {
+                throw QueryRequestError(
+                    .conflict, "there are \(Self.queriesMax) queries, and there may be no more")
+            }
+            try catalog.begin(&definition)
+            if isTrial { return (true, "a new query, that begins at \(definition.startText)") }
+            // A folder of that name is what is left of a query that was taken out of the configuration.
+            if place.files.exists(folder.path) { _ = try folder.setAside() }
+            let opener = try QueryOpener(definition, at: place, downstream: nil)
+            try folder.save(definition)
+            try add(opener, mustOpen: false)
+            return (true, "added; it begins at \(definition.startText)")
+        }
+        let slot = try change(definition.name)
+        let old = slot.opener.definition
+        definition.version = old.version
+        definition.isPaused = slot.isPaused
+        definition.isConfigured = old.isConfigured
+        let keeps = plan.stateSignature == slot.opener.plan.stateSignature
+        if keeps, !isReset {
+            if definition.isSame(old) { return (false, "nothing changes") }
+            definition.startOffset = old.startOffset
+            definition.rowsAfter = old.rowsAfter
+            if isTrial { return (false, "keeps its state and goes on where it stands") }
+            let opener = try QueryOpener(definition, at: place, downstream: nil)
+            try close(slot)
+            try folder.save(definition)
+            replace(slot, opener)
+            return (false, "keeps its state and goes on where it stands")
+        }
+        let open = slot.lastStatus.openGroups + slot.lastStatus.waitingRows + slot.lastStatus.joinedRows
+        let effect =
+            "begins anew at \(definition.startText), with new result ids; what is open now (\(open) groups and rows) "
+            + "gives no result"
+        guard isReset else {
+            throw QueryRequestError(
+                .conflict,
+                "\(definition.name): what the query keeps gets another meaning: it \(effect). Ask for it with "
+                    + "--reset-state (?reset=true)")
+        }
+        definition.version = old.version + 1
+        try catalog.begin(&definition)
+        if isTrial { return (false, effect) }
+        let opener = try QueryOpener(definition, at: place, downstream: nil)
+        try close(slot)
+        _ = try slot.opener.folder.setAside()
+        try folder.save(definition)
+        replace(slot, opener)
+        return (false, effect)
+    }
+
+    private func replace(_ slot: Slot, _ opener: QueryOpener) {
+        slot.opener = opener
+        slot.failure = nil
+        slot.isStopped = false
+        slot.retryAt = 0
+        slot.lastStatus = QueryStatus()
+    }
+
+    func delete(_ name: String, at place: QueryOpener.Place) throws {
+        let slot = try change(name)
+        if slot.opener.definition.isConfigured {
+            throw QueryRequestError(
+                .conflict, "\(name) stands in the configuration of the hub: take it out there, or pause it")
+        }
+        try? close(slot)
+        // Its results stay; its state and definition are kept aside.
+        _ = try slot.opener.folder.setAside()
+        place.queue.releaseHold(name: "query " + name)
+        remove(slot)
+    }
+
+    func pause(_ name: String, at place: QueryOpener.Place) throws {
+        let slot = try change(name)
+        if slot.isPaused { return }
+        try close(slot)
+        try save(slot, isPaused: true)
+    }
+
+    func resume(_ name: String, at place: QueryOpener.Place) throws {
+        let slot = try change(name)
+        slot.isStopped = false
+        slot.failure = nil
+        slot.retryAt = 0
+        if slot.isPaused { try save(slot, isPaused: false) }
+    }
+
+    private func save(_ slot: Slot, isPaused: Bool) throws {
+        var definition = slot.opener.definition
+        definition.isPaused = isPaused
+        try slot.opener.folder.save(definition)
+        slot.opener = slot.opener.with(definition)
+        slot.isPaused = isPaused
+    }
+
+    /// Queries of one hub. Each has its files and its part of the thread's time.
+    static let queriesMax = 1_000
+}

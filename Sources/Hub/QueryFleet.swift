@@ -1,0 +1,281 @@
+import DeviceQueue
+import PerpetualQuery
+import Platform
+import Telemetry
+
+/// All queries of a hub on one thread: log → engines → outboxes → checkpoints → sinks, a turn at a time.
+///
+/// The queries that stand at the same place of the log read it together, and a payload is decoded once for all of
+/// them. One that is behind (new, resumed, opened again after a failure) reads for itself until it is there. What
+/// fails, fails alone.
+///
+/// `@unchecked Sendable`: made before its thread starts, and touched by that thread only.
+final class QueryFleet: @unchecked Sendable {
+    /// One query.
+    final class Slot {
+        var opener: QueryOpener
+        var job: QueryJob?
+        var isPaused: Bool
+        /// A row failed and the policy is to stop.
+        var isStopped = false
+        var failure: (any Error)?
+        var retryAt: UInt64 = 0
+        /// Its own reader while it is behind.
+        var reader: LogReader?
+        var lastStatus = QueryStatus()
+
+        init(_ opener: QueryOpener) {
+            self.opener = opener
+            isPaused = opener.definition.isPaused
+            lastStatus.definition = opener.definition
+        }
+
+        var name: String { opener.definition.name }
+    }
+
+    private let queue: DeviceQueue
+    private let storage: any StorageInbox
+    private let clock: any HubClock
+    private(set) var slots: [Slot] = []
+    /// Those that read together, where they stand, and what reads for them.
+    private var together: [Slot] = []
+    private var position = QueueOffset(0)
+    private var reader: LogReader?
+    private var bundle = QueryBundle([])
+    /// The last turn left something to read.
+    private(set) var hasMore = false
+
+    private static let retryNanoseconds: UInt64 = 1_000_000_000
+    /// Blocks of the log a turn, so that a long replay still checkpoints and delivers now and then.
+    private static let blocksPerTurn = 64
+    private static let blocksBehindPerTurn = 16
+
+    init(queue: DeviceQueue, storage: any StorageInbox, clock: any HubClock) {
+        self.queue = queue
+        self.storage = storage
+        self.clock = clock
+    }
+
+    /// - Parameter mustOpen: a query that cannot be opened keeps the hub from starting; else it is shown as failed.
+    func add(_ opener: QueryOpener, mustOpen: Bool) throws {
+        let slot = Slot(opener)
+        do {
+            slot.job = try opener.open()
+        } catch {
+            if mustOpen { throw error }
+            fail(slot, error)
+        }
+        slots.append(slot)
+        // The default query first, the others by name.
+        slots.sort {
+            ($0.opener.definition.isDefault ? "" : $0.name) < ($1.opener.definition.isDefault ? "" : $1.name)
+        }
+    }
+
+    func slot(_ name: String) -> Slot? { slots.first { $0.name == name } }
+
+    /// Takes a query out; what it has done so far is checkpointed and delivered as far as that goes.
+    func close(_ slot: Slot) throws {
+        regroup()
+        bundle.settle()
+        if let job = slot.job {
+            try job.moveRows()
+            try job.checkpointIfDue(now: clock.monotonicNanoseconds, force: true)
+            _ = job.deliver(isStopping: true)
+        }
+        drop(slot)
+    }
+
+    func remove(_ slot: Slot) {
+        drop(slot)
+        slots.removeAll { $0 === slot }
+    }
+
+    private func drop(_ slot: Slot) {
+        slot.job = nil
+        slot.reader = nil
+        together.removeAll { $0 === slot }
+        bundle.settle()
+        bundle = QueryBundle(together.compactMap { $0.job?.query })
+    }
+
+    private func fail(_ slot: Slot, _ error: any Error) {
+        slot.failure = error
+        slot.lastStatus.failure = String(describing: error)
+        slot.job = nil
+        slot.reader = nil
+        slot.isStopped = error is QueryFailure
+        slot.retryAt = clock.monotonicNanoseconds() &+ Self.retryNanoseconds
+    }
+
+    // MARK: A turn
+
+    /// Consumes what is durable, checkpoints what is due, and lets the sinks deliver.
+    ///
+    /// - Parameter isStopping: everything durable is consumed and checkpointed, whatever is due; a query that was
+    ///   added and is behind is checkpointed where it stands.
+    func turn(isStopping: Bool) -> [QueryStatus] {
+        hasMore = false
+        for slot in slots where slot.job == nil { open(slot) }
+        regroup()
+        for slot in slots { catchUp(slot, isStopping: isStopping) }
+        readTogether(isStopping: isStopping)
+        bundle.settle()
+        let now = EventTime(ticks: clock.wallTicks())
+        if !isStopping, together.contains(where: { $0.job?.query.needsTick(now: now) ?? false }) {
+            storage.requestTick()
+        }
+        return slots.map { finish($0, isStopping: isStopping) }
+    }
+
+    private func open(_ slot: Slot) {
+        guard !slot.isPaused, !slot.isStopped,
+            clock.monotonicNanoseconds() >= slot.retryAt || slot.failure == nil
+        else { return }
+        do {
+            slot.job = try slot.opener.open()
+            slot.failure = nil
+        } catch {
+            fail(slot, error)
+        }
+    }
+
+    /// Who reads together: all that stand where the foremost one does.
+    private func regroup() {
+        let running = slots.filter { $0.job != nil && !$0.isPaused }
+        if !running.contains(where: { slot in together.contains { $0 === slot } }) {
+            // Nobody is left of those that did, or nobody did yet.
+            reader = nil
+            position = QueueOffset(running.compactMap { $0.job?.position.bytes }.max() ?? 0)
+        }
+        let members = running.filter { $0.job?.position == position }
+        guard members.count != together.count || !zip(members, together).allSatisfy({ $0 === $1 }) else {
+            return
+        }
+        bundle.settle()
+        together = members
+        for slot in members { slot.reader = nil }
+        bundle = QueryBundle(members.compactMap { $0.job?.query })
+        if reader == nil, !members.isEmpty { reader = queue.makeReader(from: position) }
+    }
+
+    private func isTogether(_ slot: Slot) -> Bool { together.contains { $0 === slot } }
+
+    private func catchUp(_ slot: Slot, isStopping: Bool) {
+        guard let job = slot.job, !slot.isPaused, !isTogether(slot) else { return }
+        let reader = slot.reader ?? queue.makeReader(from: job.position)
+        slot.reader = reader
+        let end = position
+        do {
+            var blocks = 0
+            while job.position < end {
+                guard isStopping ? slot.opener.definition.isDefault : blocks < Self.blocksBehindPerTurn else {
+                    hasMore = true
+                    return
+                }
+                blocks += 1
+                var failure: (any Error)?
+                let hadBlock = try reader.next { frame in
+                    guard failure == nil, frame.offset < end else { return }
+                    do {
+                        switch frame.kind {
+                        case .record: try job.query.process(frame.record, messageID: frame.messageID)
+                        case .tick: try job.tick(arrival: frame.arrivalTime)
+                        default: break
+                        }
+                    } catch {
+                        failure = error
+                    }
+                }
+                if let failure { throw failure }
+                guard hadBlock else { return }
+                try job.moveRows()
+                job.position = min(reader.position, end)
+            }
+            hasMore = true
+        } catch {
+            fail(slot, error)
+        }
+    }
+
+    private func readTogether(isStopping: Bool) {
+        regroup()
+        guard let reader, !together.isEmpty else { return }
+        var blocks = 0
+        while !together.isEmpty {
+            var failures: [(slot: Slot, error: any Error)] = []
+            do {
+                let hadBlock = try reader.next { frame in
+                    switch frame.kind {
+                    case .record:
+                        bundle.process(frame.record, messageID: frame.messageID) { number, failure in
+                            failures.append((together[number], failure))
+                        }
+                    case .tick:
+                        bundle.settle()
+                        for slot in together {
+                            do { try slot.job?.tick(arrival: frame.arrivalTime) } catch {
+                                failures.append((slot, error))
+                            }
+                        }
+                    default: break
+                    }
+                    if !failures.isEmpty { drop(failed: &failures) }
+                }
+                guard hadBlock else { return }
+            } catch {
+                for slot in together { fail(slot, error) }
+                together = []
+                bundle = QueryBundle([])
+                self.reader = nil
+                return
+            }
+            position = reader.position
+            for slot in together {
+                do {
+                    try slot.job?.moveRows()
+                    slot.job?.position = position
+                } catch {
+                    failures.append((slot, error))
+                }
+            }
+            if !failures.isEmpty { drop(failed: &failures) }
+            blocks += 1
+            if blocks >= Self.blocksPerTurn, !isStopping {
+                hasMore = true
+                return
+            }
+        }
+    }
+
+    /// Takes those that failed out of those that read together. The rest keep their place in the block: nothing is
+    /// given to them twice.
+    private func drop(failed failures: inout [(slot: Slot, error: any Error)]) {
+        bundle.settle()
+        for failure in failures { fail(failure.slot, failure.error) }
+        together.removeAll { slot in failures.contains { $0.slot === slot } }
+        bundle = QueryBundle(together.compactMap { $0.job?.query })
+        failures = []
+    }
+
+    private func finish(_ slot: Slot, isStopping: Bool) -> QueryStatus {
+        if let job = slot.job {
+            do {
+                try job.checkpointIfDue(
+                    now: clock.monotonicNanoseconds, force: isStopping, jobs: max(slots.count, 1))
+                slot.lastStatus = job.status(sinks: job.deliver(isStopping: isStopping))
+            } catch {
+                fail(slot, error)
+                together.removeAll { $0 === slot }
+                bundle = QueryBundle(together.compactMap { $0.job?.query })
+            }
+        }
+        slot.lastStatus.definition = slot.opener.definition
+        slot.lastStatus.state =
+            slot.isPaused
+            ? .paused
+            : slot.job == nil
+                ? (slot.isStopped ? .stopped : .failed) : isTogether(slot) ? .running : .catchingUp
+        return slot.lastStatus
+    }
+}

@@ -1,0 +1,113 @@
+import Foundation
+import Telemetry
+
+#if canImport(FoundationNetworking)
+    import FoundationNetworking
+#endif
+
+/// `/api/v1/queries` of a running hub.
+struct QueryClient: Sendable {
+    let base: URL
+
+    /// A query as status shows it.
+    struct Query: Decodable {
+        struct Counters: Decodable {
+            var events: Int
+            var late: Int
+            var early: Int
+            var outOfOrder: Int
+            var rowsEmitted: Int
+            var openWindows: Int
+            var errors: Int
+        }
+        struct Definition: Decodable {
+            var sql: String
+            var version: Int
+            var late: String
+            var outOfOrder: String
+            var early: String
+            var action: String
+            var onError: String
+            var startAt: String
+        }
+
+        var name: String
+        var state: String
+        var failure: String?
+        var why: String
+        var backlogBytes: Int
+        var watermark: String?
+        var watermarkDelaySeconds: Double?
+        var stateBytes: Int
+        var counters: Counters
+        var recentErrors: [String]
+        var definition: Definition
+    }
+
+    struct Effect: Decodable { var effect: String }
+
+    private struct Refusal: Decodable {
+        struct Explanation: Decodable { var message: String }
+        var error: Explanation
+    }
+
+    func list() async throws -> Data { try await send("GET", "") }
+    func show(_ name: String) async throws -> Data { try await send("GET", name) }
+
+    func find(_ name: String) async throws -> Bool {
+        let queries = try JSONDecoder().decode([Query].self, from: try await list())
+        return queries.contains { $0.name == name }
+    }
+
+    func put(_ name: String, _ text: String, _ settings: [(String, String)]) async throws -> Effect {
+        let data = try await send("PUT", name, settings, body: text)
+        return try JSONDecoder().decode(Effect.self, from: data)
+    }
+
+    func check(_ name: String, _ text: String, _ settings: [(String, String)]) async throws -> Effect {
+        let data = try await send("POST", name + "/check", settings, body: text)
+        return try JSONDecoder().decode(Effect.self, from: data)
+    }
+
+    func post(_ name: String, _ action: String) async throws {
+        _ = try await send("POST", name + "/" + action)
+    }
+
+    func delete(_ name: String) async throws { _ = try await send("DELETE", name) }
+
+    private func send(
+        _ method: String, _ path: String, _ query: [(String, String)] = [], body: String? = nil
+    ) async throws -> Data {
+        let whole = base.absoluteString + (base.absoluteString.hasSuffix("/") ? "" : "/")
+        guard var parts = URLComponents(string: whole + "api/v1/queries" + (path.isEmpty ? "" : "/" + path))
+        else { throw Failure.input("\"\(path)\" is not a query's name: letters, digits, - and _") }
+        if !query.isEmpty {
+            // A plus sign would be read as a blank.
+            parts.percentEncodedQuery = query.map { name, value in
+                let text = value.addingPercentEncoding(withAllowedCharacters: .alphanumerics) ?? value
+                return "\(name)=\(text)"
+            }.joined(separator: "&")
+        }
+        guard let url = parts.url else { throw Failure.input("\(whole): not an address") }
+        var request = URLRequest(url: url, timeoutInterval: 30)
+        request.httpMethod = method
+        if let body { request.httpBody = Data(body.utf8) }
+        let data: Data
+        let response: URLResponse
+        do {
+            (data, response) = try await URLSession.shared.data(for: request)
+        } catch {
+            throw Failure(
+                status: .environment, message: "no hub answers at \(base): \(error.localizedDescription)")
+        }
+        let status = (response as? HTTPURLResponse)?.statusCode ?? 0
+        guard (200..<300).contains(status) else {
+            let text =
+                (try? JSONDecoder().decode(Refusal.self, from: data))?.error.message
+                ?? String(decoding: data, as: UTF8.self)
+            throw Failure(
+                status: status >= 500 ? .environment : status == 409 ? .failed : .usage, message: text)
+        }
+        return data
+    }
+}

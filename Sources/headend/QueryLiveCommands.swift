@@ -1,0 +1,193 @@
+import ArgumentParser
+import Foundation
+
+/// What a query is given beside its text, on the command line.
+struct QuerySettingOptions: ParsableArguments {
+    @Option(help: ArgumentHelp("How late an event may arrive: 5s, or unlimited.", valueName: "duration"))
+    var late: String?
+    @Option(
+        name: .customLong("out-of-order"),
+        help: ArgumentHelp("How far events may be out of order: 0, 30s.", valueName: "duration"))
+    var outOfOrder: String?
+    @Option(help: ArgumentHelp("How far an event may be ahead of its arrival: 5m.", valueName: "duration"))
+    var early: String?
+    @Option(help: "adjust, drop or divert what is later, or more out of order.") var policy: String?
+    @Option(name: .customLong("start-at"), help: "now, earliest or an ISO 8601 time. (default: now)")
+    var startAt: String?
+    @Option(
+        name: .customLong("on-error"), help: "drop rows that cannot be computed (to _errors), or stop.")
+    var onError: String?
+    @Option(
+        help: ArgumentHelp(
+            "Where rows are published: OUTPUT=alerts/{device}; OUTPUT= for nowhere. Repeatable.",
+            valueName: "output=template"))
+    var topic: [String] = []
+
+    var settings: [(String, String)] {
+        let named = [
+            ("late", late), ("outOfOrder", outOfOrder), ("early", early), ("action", policy),
+            ("startAt", startAt), ("onError", onError),
+        ]
+        return named.compactMap { name, value in value.map { (name, $0) } } + topic.map { ("topic", $0) }
+    }
+}
+
+extension GroupHubOptions {
+    func queries() throws -> QueryClient { QueryClient(base: try client().base) }
+}
+
+struct QueryAddCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "add", abstract: "Add a query to a running hub.",
+        discussion: "Example: headend query add hot.sql --http http://127.0.0.1:8080 --late 30s")
+
+    @OptionGroup var hub: GroupHubOptions
+    @Argument(help: "The file with the query; - reads standard input.") var file: String
+    @Option(help: "The query's name. (default: the file's)") var name: String?
+    @OptionGroup var options: QuerySettingOptions
+
+    func run() async throws {
+        let text = try QueryCommand.text(of: file)
+        let name = name ?? QueryCommand.name(of: file)
+        let client = try hub.queries()
+        if try await client.find(name) {
+            throw Failure(
+                status: .failed, message: "there is a query \(name): headend query edit \(name) \(file)")
+        }
+        Console.line("\(name): \(try await client.put(name, text, options.settings).effect)")
+    }
+}
+
+struct QueryEditCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "edit", abstract: "Give a running query another text or other settings.",
+        discussion: """
+            Keeps the query's state when its meaning does not change; else it says what would happen, and does it \
+            only with --reset-state. Settings that are not given have their defaults.
+
+            Example: headend query edit hot hot.sql --check
+            """)
+
+    @OptionGroup var hub: GroupHubOptions
+    @Argument(help: "The query.") var name: String
+    @Argument(help: "The file with the text; - reads standard input.") var file: String
+    @OptionGroup var options: QuerySettingOptions
+    @Flag(name: .customLong("reset-state"), help: "Begin anew when the state cannot be kept.") var reset =
+        false
+    @Flag(help: "Only say what would happen.") var check = false
+
+    func run() async throws {
+        let text = try QueryCommand.text(of: file)
+        let client = try hub.queries()
+        guard try await client.find(name) else {
+            throw Failure(status: .usage, message: "no query \(name): headend query list")
+        }
+        let settings = options.settings + (reset ? [("reset", "true")] : [])
+        let effect =
+            check
+            ? try await client.check(name, text, settings) : try await client.put(name, text, settings)
+        Console.line("\(name): \(effect.effect)")
+    }
+}
+
+struct QueryListCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "list",
+        abstract: "One line a query of a running hub: name, state, delay, backlog, rows.",
+        discussion: "Example: headend query list")
+
+    @OptionGroup var hub: GroupHubOptions
+    @Flag(help: "One JSON object a line.") var json = false
+
+    func run() async throws {
+        let data = try await hub.queries().list()
+        if json {
+            for query in RunningHub.elements(data) { Console.line(query) }
+            return
+        }
+        for query in try JSONDecoder().decode([QueryClient.Query].self, from: data) {
+            let delay = query.watermarkDelaySeconds.map { ", delay \($0.rounded()) s" } ?? ""
+            Console.line(
+                "\(query.name): \(query.state)\(delay), \(query.backlogBytes) bytes to read, "
+                    + "\(query.counters.events) events, \(query.counters.rowsEmitted) rows, "
+                    + "\(query.counters.openWindows) open, \(query.counters.errors) errors")
+        }
+    }
+}
+
+struct QueryShowCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "show", abstract: "A query: what it does, where it is, and why there is no output.",
+        discussion: "Example: headend query show hot")
+
+    @OptionGroup var hub: GroupHubOptions
+    @Argument(help: "The query.") var name: String
+    @Flag(help: "JSON.") var json = false
+
+    func run() async throws {
+        let data = try await hub.queries().show(name)
+        if json {
+            Console.line(String(decoding: data, as: UTF8.self).trimmingCharacters(in: .newlines))
+            return
+        }
+        let query = try JSONDecoder().decode(QueryClient.Query.self, from: data)
+        let settings = query.definition
+        Console.line("\(query.name), version \(settings.version): \(query.state)")
+        Console.line("  \(query.why)")
+        Console.line(
+            "  watermark \(query.watermark ?? "none yet"), \(query.backlogBytes) bytes to read, "
+                + "state \(query.stateBytes) bytes")
+        let counters = query.counters
+        Console.line(
+            "  \(counters.events) events: \(counters.late) late, \(counters.early) early, "
+                + "\(counters.outOfOrder) out of order; \(counters.openWindows) groups open, "
+                + "\(counters.rowsEmitted) rows, \(counters.errors) errors")
+        Console.line(
+            "  late \(settings.late), out of order \(settings.outOfOrder), early \(settings.early), "
+                + "\(settings.action); errors: \(settings.onError); started at \(settings.startAt)")
+        for error in query.recentErrors { Console.line("  error: \(error)") }
+        for line in settings.sql.split(separator: "\n") { Console.line("    \(line)") }
+    }
+}
+
+struct QueryPauseCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "pause", abstract: "Stop a query where it is; retention waits for it.",
+        discussion: "Example: headend query pause hot")
+
+    @OptionGroup var hub: GroupHubOptions
+    @Argument(help: "The query.") var name: String
+
+    func run() async throws {
+        try await hub.queries().post(name, "pause")
+        Console.line("\(name): paused")
+    }
+}
+
+struct QueryResumeCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "resume", abstract: "Let a query go on where it stopped.",
+        discussion: "Example: headend query resume hot")
+
+    @OptionGroup var hub: GroupHubOptions
+    @Argument(help: "The query.") var name: String
+
+    func run() async throws {
+        try await hub.queries().post(name, "resume")
+        Console.line("\(name): resumed")
+    }
+}
+
+struct QueryRemoveCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "remove", abstract: "Take a query out; its results stay, its state is set aside.",
+        discussion: "Example: headend query remove hot")
+
+    @OptionGroup var hub: GroupHubOptions
+    @Argument(help: "The query.") var name: String
+
+    func run() async throws {
+        try await hub.queries().delete(name)
+        Console.line("\(name): removed")
+    }
+}
