@@ -83,6 +83,14 @@ final class HubProcess {
             words[0], Array(words[1...]), directory: directory.path, label: "hub-\(starts)")
     }
 
+    /// The addresses of one kind of listener, in the order of the configuration.
+    func listeners(_ kind: String) -> [String] {
+        (process?.output ?? "").split(separator: "\n").compactMap { line in
+            let words = line.split(separator: " ")
+            return words.count == 3 && words[0] == "listening" && words[1] == kind ? String(words[2]) : nil
+        }
+    }
+
     private func port(_ name: String, _ output: String) throws -> UInt16 {
         let start = "listening \(name) 127.0.0.1:"
         let line = try #require(

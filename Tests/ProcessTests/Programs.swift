@@ -19,6 +19,10 @@ enum Programs {
 
     static let publisher = "/usr/bin/mosquitto_pub"
     static let subscriber = "/usr/bin/mosquitto_sub"
+    static let requester = "/usr/bin/mosquitto_rr"
+    static let node = "/usr/bin/node"
+    static let compiler = "/usr/bin/cc"
+    static let openssl = "/usr/bin/openssl"
     static let broker = "/usr/sbin/mosquitto"
     /// The interpreter that `scripts/bootstrap --with-tests` gives paho-mqtt.
     static let python = repository.appending(path: ".build-python/bin/python3").path
