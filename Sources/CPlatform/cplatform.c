@@ -18,6 +18,15 @@ unsigned long headend_open_files_max(void) {
     return getrlimit(RLIMIT_NOFILE, &limit) == 0 ? (unsigned long)limit.rlim_cur : 1024;
 }
 
+unsigned long headend_raise_open_files_max(void) {
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return 1024;
+    struct rlimit raised = limit;
+    raised.rlim_cur = raised.rlim_max;
+    // Where the hard limit is more than the kernel takes, the soft one stays.
+    return (unsigned long)(setrlimit(RLIMIT_NOFILE, &raised) == 0 ? raised.rlim_cur : limit.rlim_cur);
+}
+
 #if !defined(__APPLE__)
 int headend_accept(int listener) { return accept4(listener, 0, 0, SOCK_NONBLOCK | SOCK_CLOEXEC); }
 #endif

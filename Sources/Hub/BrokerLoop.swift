@@ -32,6 +32,11 @@ package final class BrokerLoop: @unchecked Sendable {
     private var connectionCount = 0
     /// Connections with output to flush at the end of this turn.
     private var dirty: [Connection] = []
+    /// Those that got a message, which may be thousands: some a turn, behind the former. Up to `crowdHead` they
+    /// have been flushed.
+    var crowd: [Connection] = []
+    var crowdHead = 0
+    private var isFlushScheduled = false
     private var isTurnEndWanted = false
 
     /// The batch being filled, and empty ones to fill next.
@@ -348,27 +353,36 @@ package final class BrokerLoop: @unchecked Sendable {
     /// The events of this turn are done: one write a connection, and one batch for the storage.
     package func endTurn() {
         isTurnEndWanted = false
+        continueReplay()
         flushAll()
         submit()
         submitQueueAcknowledgements()
         if !heldForSubscribers.isEmpty, broker.awaitedCount == 0 { resumePublishers() }
         for hop in hops { hop.endTurn() }
-        // What a drained connection got goes out in a turn of its own: others have theirs between.
-        if !dirty.isEmpty { executor.execute { self.endTurn() } }
+        // What a drained connection got, and the rest of a crowd, goes out in turns of its own: others have theirs
+        // between.
+        guard !isFlushScheduled, !dirty.isEmpty || !crowd.isEmpty || broker.hasReplays else { return }
+        isFlushScheduled = true
+        executor.execute {
+            self.isFlushScheduled = false
+            self.endTurn()
+        }
     }
 
     func flushAll() {
-        guard !dirty.isEmpty else { return }
-        let due = dirty
-        dirty.removeAll(keepingCapacity: true)
-        for connection in due {
-            flush(connection)
-            tellDrained(connection)
+        if !dirty.isEmpty {
+            let due = dirty
+            dirty.removeAll(keepingCapacity: true)
+            for connection in due {
+                flush(connection)
+                tellDrained(connection)
+            }
         }
+        flushCrowd()
         perform()
     }
 
-    private func flush(_ connection: Connection) {
+    func flush(_ connection: Connection) {
         connection.isDirty = false
         guard connection.output.count > 0, let transport = connection.transport else { return }
         let sentBytes = transport.send(connection.output.bytes)

@@ -270,7 +270,7 @@ package final class Connection {
     func write(_ message: Message, _ packet: MessagePacket) {
         let layout = message.layout(packet, version: version)
         message.write(packet, layout, version: version, to: output.extend(by: layout.packetBytes))
-        loop.markDirty(self)
+        loop.markCrowd(self)
     }
 
     func writeAcknowledgement(_ type: PacketType, _ packetIdentifier: UInt16) {

@@ -17,6 +17,9 @@ package struct HubLimits: Sendable {
     /// Connections that are read again in one turn of the loop after a stall: the first of a thundering herd
     /// are served before the last is heard.
     package var resumedConnections = 64
+    /// Connections with messages to send that are flushed in one go: half a millisecond to a millisecond in which
+    /// nobody else is heard.
+    package var flushedSubscribers = 128
     /// Bytes of packets that have begun and not ended, all connections together. 256 MiB: sixteen of the
     /// largest. Who goes above it is closed with 0x97.
     package var partialBytesMax = 256 << 20

@@ -45,8 +45,14 @@ final class Pipeline: Sendable {
         let data = configuration.dataDirectory
         var limits = configuration.limits
         // Files of the log and the sinks, and HTTP, must find descriptors however many devices connect.
-        limits.connections = max(16, min(limits.connections, ProcessLimits.openFilesMax - 256))
         limits.systemTopicsNanoseconds = UInt64(configuration.systemTopicsSeconds) * 1_000_000_000
+        let filesMax = ProcessLimits.raiseOpenFilesMax()
+        if filesMax - 256 < limits.connections {
+            limits.connections = max(16, filesMax - 256)
+            log(
+                "this process may have \(filesMax) files open, so \(limits.connections) connections at most; "
+                    + "for more raise its hard limit (ulimit -Hn, LimitNOFILE= of systemd)")
+        }
         counters = HubCounters(startNonce: UInt64(bitPattern: clock.wallTicks()))
         thread = try EventThread(clock: clock)
 

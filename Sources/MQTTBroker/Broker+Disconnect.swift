@@ -94,6 +94,7 @@ extension Broker {
         session.queueSubscriptions = IndexedList()
         session.outbound = Outbound()
         session.inbound.removeAll()
+        session.isDiscarded = true
         sessions[ByteString(session.clientIdentifier)] = nil
         counters.sessions -= 1
         counters.sessionsDiscarded += 1

@@ -107,24 +107,4 @@ extension Broker {
         let replays = filter.shareGroup == nil && (handling == 0 || (handling == 1 && isNew))
         return (ReasonCode(rawValue: request.qos.rawValue), replays ? subscription : nil)
     }
-
-    /// Sends what the topics of the filter retain, as the connection takes it. MQTT 5.0 §3.3.1.3.
-    private mutating func replay(
-        _ filter: TopicFilter, to subscription: Subscription, now: UInt64, actions: inout [BrokerAction]
-    ) {
-        var messages: [Message] = []
-        // Who asks again and again before it has read the first answer does not cost a walk each time.
-        guard subscription.session.outbound.queuedReplay < limits.sessionReplayMessages else {
-            counters.replaysRefused += 1
-            return
-        }
-        retained.collect(filter, into: &messages)
-        for message in messages {
-            if subscription.noLocal, isOwn(message, subscription.session) { continue }
-            let delivery = Outbound.Delivery(
-                message: message, qos: min(subscription.qos, message.qos), retain: true,
-                subscriptionIdentifiers: subscription.identifiers, isReplay: true, state: .awaitingPuback)
-            deliver(delivery, message, to: subscription.session, now: now, actions: &actions)
-        }
-    }
 }

@@ -35,6 +35,8 @@ package struct Broker: ~Copyable {
     /// Whether the hub would wait for subscribers.
     package var isPatient = true
     var isCrowded = false
+    /// In the order of their turns.
+    var replays = RingBuffer<Replay>()
     /// By the session's number.
     var awaited = IndexedList<UInt64, Session>()
 

@@ -53,6 +53,11 @@ package struct BrokerLimits: Sendable {
     /// be larger. They are in the connection's output too until the client reads them, so this bounds what one
     /// that never reads costs. 1 MiB: a gigabit line over 8 ms.
     package var inflightBytesMax = 1 << 20
+    /// Topics and branches of the retained store that are looked at in one go for a SUBSCRIBE: a millisecond or
+    /// two. What is left comes in the turns after (`Broker.continueReplay`).
+    package var replaySliceSteps = 1_024
+    /// SUBSCRIBEs of a session that may have retained messages left so. More get none, which is counted.
+    package var replaysPerSession = 64
     /// Bytes of retained messages at QoS 0 that are handed out at once, before the connection must have drained
     /// (`Broker.drained`). 64 KiB: one turn of the loop, far below what makes an output too slow.
     package var replayBurstBytes = 64 << 10

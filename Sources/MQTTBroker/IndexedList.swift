@@ -52,6 +52,8 @@ struct IndexedList<Key: Hashable, Value> {
         return value
     }
 
+    func index(of key: Key) -> Int? { position(of: key) }
+
     private func position(of key: Key) -> Int? {
         if let positions { return positions[key] }
         return keys.firstIndex(of: key)

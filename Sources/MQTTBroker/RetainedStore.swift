@@ -4,18 +4,21 @@ final class RetainedStore {
     /// What one topic retains.
     final class Entry {
         var message: Message
+        /// Counts the messages that were ever retained.
+        fileprivate(set) var number: UInt64
         /// In the broker's timers while the message can expire.
         let timer: Timer
         /// Its place in `kept`, below 0 when it is not there.
         var place = -1
 
-        init(_ message: Message) {
+        init(_ message: Message, number: UInt64) {
             self.message = message
+            self.number = number
             timer = Timer(.retained(topic: message.topic))
         }
     }
 
-    private final class Node {
+    final class Node {
         var children = IndexedList<ByteString, Node>()
         var entry: Entry?
     }
@@ -23,6 +26,9 @@ final class RetainedStore {
     private let root = Node()
     /// What the journal keeps, in no order that matters.
     var kept: [Entry] = []
+    private var lastNumber: UInt64 = 0
+    /// Those that are under way.
+    private var walks: [RetainedWalk] = []
     private(set) var count = 0
     /// Topic, payload and properties of all of them.
     private(set) var byteCount = 0
@@ -68,13 +74,15 @@ final class RetainedStore {
         }
         byteCount += message.byteCount
         own(message, 1)
+        lastNumber += 1
         if let entry = node.entry {
             byteCount -= entry.message.byteCount
             own(entry.message, -1)
             entry.message = message
+            entry.number = lastNumber
             return entry
         }
-        let entry = Entry(message)
+        let entry = Entry(message, number: lastNumber)
         node.entry = entry
         count += 1
         return entry
@@ -94,16 +102,27 @@ final class RetainedStore {
         own(entry.message, -1)
         for index in stride(from: path.count - 1, to: 0, by: -1) {
             guard path[index].entry == nil, path[index].children.isEmpty else { break }
-            path[index - 1].children.remove(levels[index - 1])
+            let parent = path[index - 1]
+            if !walks.isEmpty, let position = parent.children.index(of: levels[index - 1]) {
+                for walk in walks { walk.willRemove(childAt: position, of: parent) }
+            }
+            parent.children.remove(levels[index - 1])
         }
         return entry
     }
 
     func message(_ levels: [ByteString]) -> Entry? { find(levels)?.entry }
 
-    /// Appends the messages whose topics the filter matches.
-    func collect(_ filter: TopicFilter, into messages: inout [Message]) {
-        collect(filter, at: 0, node: root, into: &messages)
+    /// Begins a walk through the messages whose topics the filter matches; `end` it when it is done or given up.
+    func walk(_ filter: TopicFilter) -> RetainedWalk {
+        let walk = RetainedWalk(filter, from: root, lastNumber: lastNumber)
+        walks.append(walk)
+        return walk
+    }
+
+    func end(_ walk: RetainedWalk) {
+        // The one that began last is mostly the first that ends: nearly all are done in one go.
+        if let place = walks.lastIndex(where: { $0 === walk }) { walks.remove(at: place) }
     }
 
     private func find(_ levels: [ByteString]) -> Node? {
@@ -113,39 +132,5 @@ final class RetainedStore {
             node = child
         }
         return node
-    }
-
-    private func collect(_ filter: TopicFilter, at depth: Int, node: Node, into messages: inout [Message]) {
-        guard depth < filter.levels.count else {
-            if filter.endsWithHash {
-                collectAll(node, depth: depth, into: &messages)
-            } else if let entry = node.entry {
-                messages.append(entry.message)
-            }
-            return
-        }
-        switch filter.levels[depth] {
-        case .text(let text):
-            guard let child = node.children[text] else { return }
-            collect(filter, at: depth + 1, node: child, into: &messages)
-        case .plus:
-            for (level, child) in zip(node.children.keys, node.children.values)
-            where !isHidden(level, depth: depth) {
-                collect(filter, at: depth + 1, node: child, into: &messages)
-            }
-        }
-    }
-
-    private func collectAll(_ node: Node, depth: Int, into messages: inout [Message]) {
-        if let entry = node.entry { messages.append(entry.message) }
-        for (level, child) in zip(node.children.keys, node.children.values)
-        where !isHidden(level, depth: depth) {
-            collectAll(child, depth: depth + 1, into: &messages)
-        }
-    }
-
-    /// `$` topics are not for wildcards in the first level. MQTT 5.0 §4.7.2.
-    private func isHidden(_ level: ByteString, depth: Int) -> Bool {
-        depth == 0 && level.text.utf8.first == UInt8(ascii: "$")
     }
 }

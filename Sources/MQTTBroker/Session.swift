@@ -39,6 +39,10 @@ package final class Session: @unchecked Sendable {
     var outbound = Outbound()
     /// What of it the journal keeps.
     var kept = KeptSession()
+    /// SUBSCRIBEs whose retained messages are not all in `outbound` yet.
+    var replayCount = 0
+    /// It has ended: what still refers to it lets go.
+    var isDiscarded = false
     /// Messages at QoS 0 wait until the connection has drained, and the hub was asked to say when.
     var isDrainWanted = false
     /// By the text of the filter.

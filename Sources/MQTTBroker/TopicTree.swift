@@ -44,6 +44,8 @@ final class TopicTree {
     }
 
     private let root = Node()
+    /// Nodes that `collect` has visited: what a match costs.
+    private(set) var visits = 0
 
     /// Not even an empty branch is left.
     var isEmpty: Bool { root.isEmpty }
@@ -122,6 +124,7 @@ final class TopicTree {
     private func collect(
         _ levels: [ByteString], at depth: Int, node: Node, wildcards: Bool, into buckets: inout [Bucket]
     ) {
+        visits += 1
         if wildcards, let below = node.below { buckets.append(below) }
         guard depth < levels.count else {
             if let here = node.here { buckets.append(here) }

@@ -32,6 +32,8 @@ final class BrokerBench {
         return lines(actions)
     }
 
+    var hasReplays: Bool { broker.hasReplays }
+
     func hasSubscribers(_ topic: String) -> Bool { broker.hasSubscribers(topic: topic) }
 
     /// A CONNECT of 5.0.
@@ -159,6 +161,13 @@ final class BrokerBench {
         now += seconds
         var actions: [BrokerAction] = []
         broker.advance(now: nanoseconds, actions: &actions)
+        return lines(actions)
+    }
+
+    /// A turn of the loop ends: the next slice of retained messages.
+    @discardableResult func turn() -> [String] {
+        var actions: [BrokerAction] = []
+        broker.continueReplay(now: nanoseconds, actions: &actions)
         return lines(actions)
     }
 
