@@ -74,6 +74,8 @@ extension BrokerLoop {
         if end == journal.noted { return false }
         journal.noted = end
         wantTurnEnd()
+        // What a stalled disk lets grow is staged, and so counted: then nobody is read.
+        if broker.journalPendingBytes > limits.stagingBatchBytes { submit(isForced: true) }
         return true
     }
 

@@ -75,7 +75,8 @@ struct SystemTopics {
             guard published[name] != value else { return nil }
             published[name] = value
             return Message(
-                topic: "$SYS/broker/" + name, payload: Array(value.utf8), qos: .atMostOnce, retain: true)
+                topic: "$SYS/broker/" + name, payload: Array(value.utf8), qos: .atMostOnce, retain: true,
+                isRestoredByHub: true)
         }
     }
 

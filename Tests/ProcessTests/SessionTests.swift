@@ -53,6 +53,29 @@ struct SessionTests {
         #expect(read.output.split(separator: "\n").count == 2, "\(read.transcript)")
     }
 
+    @Test("Who is told that there is no session may use a packet identifier again, with DUP and after a kill")
+    func noSession() throws {
+        let hub = try HubProcess()
+        let topic = "devices/n/telemetry"
+        let first = try RawSocket(port: hub.mqttPort)
+        first.send(Packet.connect("n", clean: true))
+        #expect(first.receive(count: 4) == [0x20, 2, 0, 0])
+        first.send(Packet.publish(topic, #"{"value":1}"#, first: 0x34, identifier: 1))
+        #expect(first.receive(count: 4) == [0x50, 2, 0, 1])
+        // Its session ends with the connection, and here the hub does not live to see that.
+        hub.kill()
+        try hub.start()
+        let second = try RawSocket(port: hub.mqttPort)
+        second.send(Packet.connect("n", clean: false))
+        #expect(second.receive(count: 4) == [0x20, 2, 0, 0])
+        second.send(Packet.publish(topic, #"{"value":2}"#, first: 0x3C, identifier: 1))
+        #expect(second.receive(count: 4) == [0x50, 2, 0, 1])
+        let read = try run(
+            Programs.headend,
+            ["queue", "read", "--http", "http://127.0.0.1:\(hub.httpPort)", "--device", "n"])
+        #expect(read.output.split(separator: "\n").count == 2, "\(read.transcript)")
+    }
+
     @Test("A message re-sent after a kill is stored once, without a message id, at QoS 2")
     func resentAfterKill() throws {
         let hub = try HubProcess()
@@ -66,7 +89,7 @@ struct SessionTests {
         try hub.start()
         let second = try RawSocket(port: hub.mqttPort)
         second.send(Packet.connect("r", clean: false) + message(0x3C))
-        #expect(second.receive(count: 8) == [0x20, 2, 0, 0, 0x50, 2, 0, 7])
+        #expect(second.receive(count: 8) == [0x20, 2, 1, 0, 0x50, 2, 0, 7])
         second.send([0x62, 2, 0, 7])
         #expect(second.receive(count: 4) == [0x70, 2, 0, 7])
         // Released: the identifier's next use is another message, kill or not.
@@ -74,7 +97,7 @@ struct SessionTests {
         try hub.start()
         let third = try RawSocket(port: hub.mqttPort)
         third.send(Packet.connect("r", clean: false) + message(0x34))
-        #expect(third.receive(count: 8) == [0x20, 2, 0, 0, 0x50, 2, 0, 7])
+        #expect(third.receive(count: 8) == [0x20, 2, 1, 0, 0x50, 2, 0, 7])
         let read = try run(
             Programs.headend,
             ["queue", "read", "--http", "http://127.0.0.1:\(hub.httpPort)", "--device", "r"])

@@ -28,6 +28,9 @@ extension Broker {
     /// there. 0 without a journal.
     package var journalEnd: UInt64 { journal.end }
 
+    /// Bytes of changes that were not taken yet.
+    package var journalPendingBytes: Int { journal.bytes.count }
+
     /// Whether there is a group to take.
     package var hasJournalGroup: Bool { !journal.isEmpty }
 

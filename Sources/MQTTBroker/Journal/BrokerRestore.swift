@@ -147,7 +147,14 @@ extension Broker {
         }
         journal.enable(at: position)
         keeper.lastCut = position - min(position, byteCount)
-        for session in keeper.sessions.values where session.kept.share != nil { restoreShare(session) }
+        for session in keeper.sessions.values {
+            if session.kept.share != nil {
+                restoreShare(session)
+            } else if restored.sessions[session.number]?.awaySince == 0 {
+                // The next start is to know since when.
+                writeSession(session, awaySince: WallTime.wall(now, keeper.wallOffset))
+            }
+        }
     }
 
     private mutating func restore(
@@ -178,6 +185,7 @@ extension Broker {
             _ = tree.insert(subscription, filter: filter)
             session.subscriptions.set(text, filter)
             if filter.shareGroup != nil {
+                counters.sharedSubscriptions += 1
                 tree.sharedGroup(filter)?.filter = text.text
                 joinShare(session, filter)
             }
