@@ -1,0 +1,114 @@
+import PerpetualQuery
+import Telemetry
+import Testing
+
+@Suite struct QueryBundleTests {
+    private static let conditions = [
+        "v > 30", "v >= 30.5", "v < 10", "v <= 10", "v = 7", "v <> 7", "name = 'b'", "name > 'a'",
+        "30 < v AND name = 'a'", "v > 30 OR name = 'b'", "Deep.x > 3", "missing = 1", "v > 20 AND V < 40",
+    ]
+
+    private static func queries() throws -> [LiveQuery] {
+        var texts = conditions.map { "SELECT v, name INTO o FROM telemetry WHERE \($0)" }
+        texts.append("SELECT COUNT(*) AS n INTO o FROM telemetry GROUP BY name, TumblingWindow(second, 5)")
+        texts.append("SELECT v INTO o FROM telemetry TIMESTAMP BY ts WHERE v > 30")
+        texts.append(DefaultQuery.text)
+        return try texts.enumerated().map { number, text in
+            var settings = StreamSettings()
+            settings.errorPolicy = .divert
+            let (plan, errors) = QueryPlanner.plan(text: text, name: "q\(number)", settings: settings)
+            #expect(errors.isEmpty, "\(text)")
+            let query = try LiveQuery(plan: try #require(plan))
+            query.deviceName = Harness.name
+            return query
+        }
+    }
+
+    private static let payloads = [
+        "{\"v\":31,\"name\":\"a\",\"ts\":\"2026-03-01T12:00:00Z\"}", "{\"V\":30.5,\"name\":\"b\"}",
+        "{\"v\":7,\"NAME\":\"b\",\"Deep\":{\"x\":4}}", "{\"v\":\"text\"}", "{\"v\":null,\"name\":1}",
+        "no JSON",
+        "{\"v\":1,\"v\":33,\"name\":\"\\u0062\"}", "{\"v\":9.5,\"vv\":2}",
+        "{\"v\":40,\"V\":2,\"name\":\"c\"}", "[]",
+    ]
+
+    @Test(
+        "queries that share one decoding give the rows, counters and states of each alone", arguments: 1...10)
+    func same(seed: UInt64) throws {
+        let together = try Self.queries()
+        let alone = try Self.queries()
+        let bundle = QueryBundle(together)
+        #expect(bundle.count == together.count)
+        // Those whose WHERE begins with a comparison of a field and a constant.
+        #expect(bundle.guardedCount == 9)
+        var random = SeededRandom(state: seed)
+        var at = time("2026-03-01T12:00:00Z")
+        for step in 1...200 {
+            at = at.adding(ticks: Int64.random(in: 0...9_000_000, using: &random))
+            let payload = Self.payloads.randomElement(using: &random) ?? ""
+            try Array(payload.utf8).withUnsafeBytes { bytes in
+                let record = RecordView(
+                    device: UInt32.random(in: 1...3, using: &random), sequence: UInt64(step), arrivalTime: at,
+                    eventTime: at, offset: QueueOffset(0), payload: bytes)
+                bundle.process(record) { number, failure in Issue.record("\(number): \(failure)") }
+                for query in alone { try query.process(record) }
+            }
+            for (number, query) in together.enumerated() {
+                #expect(Harness.take(query) == Harness.take(alone[number]), "\(number): \(payload)")
+            }
+            if step % 20 == 0 {
+                bundle.settle()
+                for (number, query) in together.enumerated() {
+                    #expect(query.counters == alone[number].counters, "\(number)")
+                    #expect(query.snapshot() == alone[number].snapshot(), "\(number)")
+                }
+            }
+        }
+    }
+
+    @Test("one query that stops does not stop the others")
+    func stops() throws {
+        func query(_ text: String) throws -> LiveQuery {
+            try LiveQuery(plan: try #require(QueryPlanner.plan(text: text, name: "q").plan))
+        }
+        let bad = try query("SELECT CAST(v AS bigint) AS v INTO o FROM telemetry")
+        let good = try query("SELECT v INTO o FROM telemetry")
+        let bundle = QueryBundle([bad, good])
+        var failed: [Int] = []
+        Array("{\"v\":\"x\"}".utf8).withUnsafeBytes { bytes in
+            let noon = time("2026-03-01T12:00:00Z")
+            bundle.process(
+                RecordView(
+                    device: 1, sequence: 1, arrivalTime: noon, eventTime: noon, offset: QueueOffset(0),
+                    payload: bytes)
+            ) { number, _ in failed.append(number) }
+        }
+        #expect(failed == [0])
+        #expect(good.rows.count == 1)
+    }
+
+    @Test("a state is kept when only columns and conditions above it change")
+    func signatures() throws {
+        func signature(_ text: String) throws -> String {
+            try #require(QueryPlanner.plan(text: text, name: "q").plan).stateSignature
+        }
+        func grouped(_ list: String, _ condition: String = "1 = 1", _ key: String = "d", _ more: String = "")
+            throws -> String
+        {
+            try signature(
+                "SELECT \(list) INTO o FROM telemetry WHERE \(condition) "
+                    + "GROUP BY \(key), TumblingWindow(second, 5) \(more)")
+        }
+        let first = try grouped("d, COUNT(*) AS n")
+        #expect(try grouped("COUNT(*) AS count, d AS device") == first)
+        #expect(try grouped("d, COUNT(*) AS n", "1 = 1", "d", "HAVING COUNT(*) > 3") == first)
+        #expect(try grouped("d, COUNT(*) AS n", "v > 1") != first)
+        #expect(try grouped("COUNT(*) AS n", "1 = 1", "e") != first)
+        #expect(try grouped("d, COUNT(*) AS n, MAX(v) AS m") != first)
+        let filter = try signature("SELECT v INTO o FROM telemetry WHERE v > 1")
+        #expect(try signature("SELECT * INTO o FROM telemetry WHERE v > 2") == filter)
+        #expect(
+            try signature("SELECT v, LAG(v) OVER (LIMIT DURATION(second, 5)) AS b INTO o FROM telemetry")
+                != filter)
+    }
+}
