@@ -198,23 +198,6 @@ package final class BrokerLoop: @unchecked Sendable {
 
     // MARK: The broker
 
-    func brokerConnect(_ packet: Connect, from connection: Connection, now: UInt64) {
-        endPending(connection)
-        connection.isCleanStart = packet.cleanStart
-        guard let access else { return letIn(packet, connection, nil, now: now) }
-        admit(packet, connection, access, now: now)
-    }
-
-    /// Gives the broker a client that may come in.
-    func letIn(_ packet: Connect, _ connection: Connection, _ rights: HeldRights?, now: UInt64) {
-        connection.rights = rights
-        broker.connect(
-            connection.id, packet,
-            assignedIdentifier: counters.assignedClientIdentifier(connection.id.rawValue), rights: rights,
-            now: now, actions: &actions)
-        perform()
-    }
-
     func brokerReceive(_ packet: ControlPacket, from connection: Connection, now: UInt64) {
         if case .subscribe(let subscribe) = packet,
             subscribe.filters.contains(where: { QueueFilter.isQueue($0.filter) })

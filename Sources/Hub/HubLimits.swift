@@ -29,8 +29,8 @@ package struct HubLimits: Sendable {
     /// read in a tenth of a second at a start.
     package var journalBytesMin: UInt64 = 64 << 20
     package var journalCleaningBytes = 256 << 10
-    /// Sockets that have not sent a whole CONNECT yet; above it the oldest of them is closed. 10,000: two seconds of
-    /// the fastest reconnect, and a tenth of `connections`.
+    /// Sockets that have not sent a whole CONNECT yet; above it the oldest of them is closed. 10,000: half a second
+    /// of the fastest reconnect; never more than half of `connections`.
     package var pendingConnections = 10_000
     /// Of each listener that does not say otherwise.
     package var listener = ListenerLimits()

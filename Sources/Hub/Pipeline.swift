@@ -53,6 +53,7 @@ final class Pipeline: Sendable {
                 "this process may have \(filesMax) files open, so \(limits.connections) connections at most; "
                     + "for more raise its hard limit (ulimit -Hn, LimitNOFILE= of systemd)")
         }
+        limits.pendingConnections = max(8, min(limits.pendingConnections, limits.connections / 2))
         counters = HubCounters(startNonce: UInt64(bitPattern: clock.wallTicks()))
         thread = try EventThread(clock: clock)
 

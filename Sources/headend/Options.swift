@@ -1,5 +1,6 @@
 import ArgumentParser
 import Fleet
+import Glibc
 import Hub
 import MosquittoClient
 
@@ -32,6 +33,10 @@ struct BrokerArgument: ExpressibleByArgument, Sendable {
     init?(argument: String) {
         guard let url = try? MosquittoURL(argument) else { return nil }
         self.url = url
+        // Everybody on the machine reads a command line; the environment only its owner.
+        if url.user != nil, url.password == nil, let password = getenv("HEADEND_PASSWORD") {
+            self.url.password = String(cString: password)
+        }
     }
 
     var defaultValueDescription: String { url.description }

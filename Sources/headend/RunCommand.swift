@@ -24,6 +24,11 @@ struct RunCommand: AsyncParsableCommand {
         let signals = await UnixSignalsSequence(trapping: .sigint, .sigterm)
         let plan = try fleetOptions.plan(directory)
         let configuration = try hubOptions.configuration()
+        guard configuration.takesFleet else {
+            throw Failure.input(
+                "the fleet has no users and the hub takes none without: give --anonymous, or use headend serve and "
+                    + "headend simulate --hub mqtt://USER@HOST")
+        }
         let hub = try await HubStarter.start(hubOptions)
         let runner: FleetRunner
         do {

@@ -1,5 +1,5 @@
 import Access
-import Platform
+import MQTTBroker
 import Testing
 
 @testable import Hub
@@ -185,6 +185,27 @@ struct AccessConfigurationTests {
         ] {
             #expect(rights.decisionToSubscribe(filter).isAllowed == isAllowed, "\(filter)")
         }
+    }
+
+    @Test("a route that was not asked about is never taken for one that was, and new rules void all")
+    func marks() {
+        var marks = RouteMarks()
+        let version = RouteMarks.Version(routes: 1, rights: 1)
+        for route in stride(from: UInt32(0), to: 20_000, by: 2) {
+            marks.insert(route, version)
+            let isMarked = marks.has(route, version)
+            #expect(isMarked)
+        }
+        var kept = 0
+        for route in UInt32(0)..<20_000 where marks.has(route, version) {
+            #expect(route % 2 == 0)
+            kept += 1
+        }
+        #expect(kept > 1_000)
+        let isStale = marks.has(19_998, RouteMarks.Version(routes: 1, rights: 2))
+        #expect(!isStale)
+        let isBack = marks.has(19_998, version)
+        #expect(!isBack)
     }
 
     @Test("a rate lets a second's worth through at once, and then what it says")

@@ -87,7 +87,7 @@ struct AccessTests {
 
         _ = try users.folder.write("rules.yaml", "- { allow: both, topic: a/#/b }\n")
         hub.reload()
-        let isTold = poll(seconds: 10) { hub.errorOutput.contains("rules.yaml:1:24: topic: #") ? true : nil }
+        let isTold = poll(seconds: 10) { hub.errorOutput.contains("rules.yaml:1:25: topic: #") ? true : nil }
         #expect(isTold == true, "\(hub.errorOutput)")
         socket.send(message)
         #expect(socket.receive(count: message.count) == message)

@@ -51,6 +51,11 @@ extension HubConfiguration {
         allListeners.map { ListenerAccess(isLoopback: $0.address.isLoopback, anonymous: $0.anonymous) }
     }
 
+    /// Whether the first plain listener takes clients without a user, as the fleet of `headend run` is.
+    package var takesFleet: Bool {
+        zip(allListeners, listenerAccess).first { $0.0.kind == .mqtt }?.1.takesAnonymous(access) ?? true
+    }
+
     /// What may surprise about who is let in: told once at the start.
     package var accessNotes: [String] {
         var notes: [String] = []
@@ -59,6 +64,11 @@ extension HubConfiguration {
             notes.append(
                 "\(settings.kind.rawValue) \(settings.address): takes no client: give users: (see headend user "
                     + "--help), or anonymous: true")
+        }
+        let hasNames = access.users != nil || allListeners.contains { $0.clientCertificate != .none }
+        if !hasNames, let rule = access.rules?.first(where: { $0.subject.users != nil }) {
+            notes.append(
+                "\(rule.place): is about users, and there are none: give users: or client certificates")
         }
         if !http.isLoopback {
             notes.append("http \(http): has no users: whoever reaches it reads all that is stored")

@@ -44,6 +44,24 @@ extension BrokerLoop {
         return rights.current.decisionToSubscribe(filter).isAllowed
     }
 
+    /// Takes the CONNECT of a connection.
+    func brokerConnect(_ packet: Connect, from connection: Connection, now: UInt64) {
+        endPending(connection)
+        connection.isCleanStart = packet.cleanStart
+        guard let access else { return letIn(packet, connection, nil, now: now) }
+        admit(packet, connection, access, now: now)
+    }
+
+    /// Gives the broker a client that may come in.
+    func letIn(_ packet: Connect, _ connection: Connection, _ rights: HeldRights?, now: UInt64) {
+        connection.rights = rights
+        broker.connect(
+            connection.id, packet,
+            assignedIdentifier: counters.assignedClientIdentifier(connection.id.rawValue), rights: rights,
+            now: now, actions: &actions)
+        perform()
+    }
+
     /// Lets a client in, refuses it, or has its password checked first.
     func admit(_ packet: Connect, _ connection: Connection, _ access: AccessControl, now: UInt64) {
         let client = clientIdentifier(packet, connection)

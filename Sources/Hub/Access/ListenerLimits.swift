@@ -2,9 +2,9 @@
 package struct ListenerLimits: Sendable, Equatable {
     /// Connections of this listener; `HubLimits.connections` bounds all together.
     package var connections = Int.max
-    /// New connections a second; as many may come at once. More are closed at once and counted. 10,000: twice what
-    /// a fleet that reconnects brings, and what an event loop takes beside its work.
-    package var connectsPerSecond = 10_000
+    /// New connections a second; as many may come at once. More are closed at once and counted. 20,000: what an
+    /// event loop takes that does nothing else.
+    package var connectsPerSecond = 20_000
     /// Messages a second of one client, as many may come at once. Above it the client is not read for a while:
     /// nothing is lost. None as it stands.
     package var messagesPerSecond = 0
