@@ -58,7 +58,8 @@ struct Headend: AsyncParsableCommand {
             RunCommand.self, ServeCommand.self, SimulateCommand.self, LoadCommand.self, SubscribeCommand.self,
             VerifyCommand.self, TortureCommand.self,
             QueueCommand.self, QuarantineCommand.self, GroupCommand.self, ConsumeCommand.self,
-            IngestCommand.self, UpstreamCommand.self, UserCommand.self, AccessCommand.self, DeviceCommand.self,
+            IngestCommand.self, UpstreamCommand.self, UserCommand.self, AccessCommand.self,
+            DeviceCommand.self,
             QueryCommand.self,
         ])
 }

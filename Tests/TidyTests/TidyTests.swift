@@ -44,7 +44,8 @@ struct TidyTests {
         "QueryReplay": ["QueryLanguage", "PerpetualQuery", "Telemetry", "Platform"],
         "Hub": [
             "Telemetry", "Platform", "Transport", "MQTTWire", "MQTTBroker", "Access", "DeviceQueue",
-            "BrokerJournal", "ConsumerGroups", "QueryLanguage", "PerpetualQuery", "ResultSink", "MosquittoClient",
+            "BrokerJournal", "ConsumerGroups", "QueryLanguage", "PerpetualQuery", "ResultSink",
+            "MosquittoClient",
             "Bridge",
         ],
         "SimulationKit": [
