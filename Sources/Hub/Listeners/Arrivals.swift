@@ -9,7 +9,7 @@ import NIOCore
 /// `@unchecked Sendable`: confined to its event loop.
 final class Arrivals: @unchecked Sendable {
     struct Limits {
-        /// Of one event loop; each has 50 to 100 KB, most of it the handshake's.
+        /// Of one event loop; each has 25 KB, most of it the handshake's.
         var arriving = 1_024
         var timeout = TimeAmount.seconds(10)
     }

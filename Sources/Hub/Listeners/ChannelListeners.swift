@@ -105,7 +105,7 @@ final class ChannelListeners: Sendable {
         try pipeline.addHandler(NIOSSLServerHandler(context: identity.current))
         let counters = counters
         try pipeline.addHandler(
-            HandshakeHandler(listener, counters: counters) { context, name in
+            HandshakeHandler(listener, arrival, counters: counters) { context, name in
                 var proven = origin
                 proven.certificateName = name
                 if isFramed {
@@ -159,15 +159,17 @@ final class HandshakeHandler: ChannelInboundHandler, RemovableChannelHandler {
     typealias InboundOut = ByteBuffer
 
     private let listener: ListenerSettings
+    private let arrival: ArrivalHandler
     private let counters: HubCounters
     private let whenDone: (ChannelHandlerContext, _ certificateName: String?) throws -> Void
     private var isDone = false
 
     init(
-        _ listener: ListenerSettings, counters: HubCounters,
+        _ listener: ListenerSettings, _ arrival: ArrivalHandler, counters: HubCounters,
         whenDone: @escaping (ChannelHandlerContext, _ certificateName: String?) throws -> Void
     ) {
         self.listener = listener
+        self.arrival = arrival
         self.counters = counters
         self.whenDone = whenDone
     }
@@ -192,8 +194,7 @@ final class HandshakeHandler: ChannelInboundHandler, RemovableChannelHandler {
     }
 
     func channelInactive(context: ChannelHandlerContext) {
-        // Nobody else counts a peer that goes before it is ready.
-        if !isDone { counters.handshakesFailed.wrappingIncrement(ordering: .relaxed) }
+        if !isDone { countFailure() }
         isDone = true
         context.fireChannelInactive()
     }
@@ -202,9 +203,14 @@ final class HandshakeHandler: ChannelInboundHandler, RemovableChannelHandler {
         if isDone { context.fireErrorCaught(error) } else { fail(context) }
     }
 
+    /// Who was cut off is counted as that.
+    private func countFailure() {
+        if !arrival.isDone { counters.handshakesFailed.wrappingIncrement(ordering: .relaxed) }
+    }
+
     private func fail(_ context: ChannelHandlerContext) {
+        countFailure()
         isDone = true
-        counters.handshakesFailed.wrappingIncrement(ordering: .relaxed)
         context.close(promise: nil)
     }
 }
