@@ -11,6 +11,9 @@ extension BrokerLoop {
         wantTurnEnd()
     }
 
+    /// So many wait to be sent to that those who publish to them wait too.
+    var isCrowdLong: Bool { crowd.count - crowdHead > limits.flushedSubscribers * 8 }
+
     /// Sends to the next of those that got a message.
     func flushCrowd() {
         let end = min(crowd.count, crowdHead + limits.flushedSubscribers)
@@ -21,6 +24,7 @@ extension BrokerLoop {
             tellDrained(connection)
         }
         guard crowdHead > 0, crowdHead == crowd.count else { return }
+        crowdBytes = 0
         crowd.removeAll(keepingCapacity: crowdHead <= limits.flushedSubscribers)
         crowdHead = 0
     }

@@ -136,7 +136,7 @@ extension BrokerLoop {
             properties: box, publisher: publisher?.session?.clientIdentifier, expiresAt: expiresAt)
         broker.publish(message, to: match, now: now, actions: &actions)
         perform()
-        if broker.takeIsCrowded(), let publisher { holdForSubscribers(publisher) }
+        if broker.takeIsCrowded() || isCrowdLong, let publisher { holdForSubscribers(publisher) }
     }
 
     private func publisher(of entry: IngestBatch.Entry) -> Connection? {

@@ -43,11 +43,10 @@ extension BrokerLoop {
     /// acknowledgements may be what others wait for.
     @inline(never)
     func holdForSubscribers(_ connection: Connection) {
-        connection.feedsSlowSubscribers = true
-        guard connection.hold == .none, broker.awaitedCount > 0, connection.session?.hasInFlight == false
-        else {
-            return
-        }
+        if broker.awaitedCount > 0 { connection.feedsSlowSubscribers = true }
+        guard connection.hold == .none, broker.awaitedCount > 0 || isCrowdLong,
+            connection.session?.hasInFlight == false
+        else { return }
         connection.hold = .subscriber
         heldForSubscribers.append(connection)
         counters.subscriberHolds.wrappingIncrement(ordering: .relaxed)

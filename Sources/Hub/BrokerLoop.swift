@@ -36,6 +36,8 @@ package final class BrokerLoop: @unchecked Sendable {
     /// have been flushed.
     var crowd: [Connection] = []
     var crowdHead = 0
+    /// Bytes written for them since all were flushed last.
+    var crowdBytes = 0
     private var isFlushScheduled = false
     private var isTurnEndWanted = false
 
@@ -249,7 +251,10 @@ package final class BrokerLoop: @unchecked Sendable {
             let id, let message, let qos, let identifier, let retain, let duplicate, let subscriptions,
             let expiry):
             guard let connection = connection(id) else { return }
-            if qos == .atMostOnce, !connection.isWritable || connection.output.count > limits.outputBytesMax {
+            if qos == .atMostOnce,
+                !connection.isWritable || connection.output.count > limits.outputBytesMax
+                    || crowdBytes > limits.crowdBytesMax
+            {
                 counters.droppedSlowConsumer.wrappingIncrement(ordering: .relaxed)
                 return
             }
@@ -340,7 +345,7 @@ package final class BrokerLoop: @unchecked Sendable {
         flushAll()
         submit()
         submitQueueAcknowledgements()
-        if !heldForSubscribers.isEmpty, broker.awaitedCount == 0 { resumePublishers() }
+        if !heldForSubscribers.isEmpty, broker.awaitedCount == 0, !isCrowdLong { resumePublishers() }
         for hop in hops { hop.endTurn() }
         // What a drained connection got, and the rest of a crowd, goes out in turns of its own: others have theirs
         // between.

@@ -188,7 +188,7 @@ extension Connection {
         try loop.broker.receivePublish(
             view, topic: topic, body: body, session, now: now, actions: &loop.actions)
         loop.perform()
-        if loop.broker.takeIsCrowded() { loop.holdForSubscribers(self) }
+        if loop.broker.takeIsCrowded() || loop.isCrowdLong { loop.holdForSubscribers(self) }
     }
 
     /// PUBREL ends a QoS 2 exchange. Where telemetry was involved the release goes to the log before PUBCOMP

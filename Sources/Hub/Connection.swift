@@ -270,6 +270,7 @@ package final class Connection {
     func write(_ message: Message, _ packet: MessagePacket) {
         let layout = message.layout(packet, version: version)
         message.write(packet, layout, version: version, to: output.extend(by: layout.packetBytes))
+        loop.crowdBytes += layout.packetBytes
         loop.markCrowd(self)
     }
 

@@ -20,6 +20,9 @@ package struct HubLimits: Sendable {
     /// Connections with messages to send that are flushed in one go: half a millisecond to a millisecond in which
     /// nobody else is heard.
     package var flushedSubscribers = 128
+    /// Bytes written for subscribers before all of them were flushed; beyond it messages at QoS 0 are dropped, and
+    /// counted. A message of 25 KB to each of 10,000.
+    package var crowdBytesMax = 256 << 20
     /// Bytes of packets that have begun and not ended, all connections together. 256 MiB: sixteen of the
     /// largest. Who goes above it is closed with 0x97.
     package var partialBytesMax = 256 << 20

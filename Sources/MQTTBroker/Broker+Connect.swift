@@ -49,6 +49,7 @@ extension Broker {
         actions.append(.send(connection, .connack(connack)))
 
         session.outbound.resume()
+        noteOldBacklog(session)
         pump(session, now: now, actions: &actions)
     }
 

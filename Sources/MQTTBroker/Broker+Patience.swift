@@ -33,10 +33,7 @@ extension Broker {
     @inline(__always)
     mutating func noteBacklog(_ session: Session, now: UInt64) {
         // What a lasting session does not take now is on disk for it: nobody has to wait.
-        guard !session.kept.isKept,
-            session.outbound.queuedLive >= limits.awaitedMessages
-                || session.outbound.queuedLiveBytes >= limits.awaitedBytes
-        else { return }
+        guard !session.kept.isKept, isLong(session) else { return }
         wait(for: session, now: now)
     }
 
@@ -48,6 +45,17 @@ extension Broker {
         awaited.set(session.number, session)
         counters.subscribersAwaited += 1
         isCrowded = true
+    }
+
+    /// A client has come back: what gathered in its absence is no reason to hold publishers.
+    func noteOldBacklog(_ session: Session) {
+        if isLong(session) { session.backlog = .givenUp }
+    }
+
+    @inline(__always)
+    private func isLong(_ session: Session) -> Bool {
+        session.outbound.queuedLive >= limits.awaitedMessages
+            || session.outbound.queuedLiveBytes >= limits.awaitedBytes
     }
 
     /// After messages that waited were sent.

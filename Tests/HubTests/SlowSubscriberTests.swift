@@ -99,6 +99,39 @@ struct SlowSubscriberTests {
         #expect(bench.loop.mayRead(publisher), "nobody waits for one that is gone")
     }
 
+    @Test("A message to a crowd goes out in slices, answers first, and its publisher waits for the end")
+    func crowd() throws {
+        let bench = try Bench {
+            $0.flushedSubscribers = 2
+            $0.crowdBytesMax = 300
+        }
+        let (publisher, publisherPeer) = try bench.client("p")
+        let crowd = try (0..<20).map { try bench.client("s\($0)") }
+        for (subscriber, _) in crowd {
+            bench.give(subscriber, [0x82, 8, 0, 1, 0, 3] + Array("t/#".utf8) + [0])
+        }
+        bench.loop.endTurn()
+        func served() -> Int { crowd.count { $0.peer.received.count > 9 } }
+        publish(bench, publisher, 1)
+        #expect(publisherPeer.received.suffix(4) == [0x40, 2, 0, 1])
+        #expect(served() == 2)
+        #expect(!bench.loop.mayRead(publisher))
+        var turns = 0
+        while served() < 20, turns < 100 {
+            bench.turn()
+            turns += 1
+        }
+        #expect((5...9).contains(turns))
+        #expect(bench.loop.mayRead(publisher))
+        #expect(publisherPeer.isResumed)
+        #expect(bench.counters.droppedSlowConsumer.load(ordering: .relaxed) == 0)
+
+        // 7 bytes to each of 20, twice in a turn, and a third time beyond the limit.
+        publish(bench, publisher, 3)
+        for _ in 1...20 { bench.turn() }
+        #expect(bench.counters.droppedSlowConsumer.load(ordering: .relaxed) == 17)
+    }
+
     @Test("Telemetry waits for its subscriber too, and a client with messages in flight for nobody")
     func telemetry() throws {
         let bench = try bench()

@@ -34,6 +34,9 @@ final class BrokerBench {
 
     var hasReplays: Bool { broker.hasReplays }
 
+    /// Whether publishers should wait for a subscriber.
+    func takeIsCrowded() -> Bool { broker.takeIsCrowded() }
+
     func hasSubscribers(_ topic: String) -> Bool { broker.hasSubscribers(topic: topic) }
 
     /// A CONNECT of 5.0.

@@ -45,6 +45,25 @@ import Testing
         #expect(lines.filter { $0.contains(" old ") }.count == 29)
     }
 
+    @Test("A client that returns to a long backlog is not waited for, until it has caught up once")
+    func returns() {
+        let bench = BrokerBench {
+            $0.awaitedMessages = 4
+            $0.inflightMax = 1
+        }
+        bench.connect(1, "a", expiry: 100)
+        bench.subscribe(1, "t", qos: .atLeastOnce)
+        bench.drop(1)
+        for _ in 1...6 { bench.publish("t", "x") }
+        bench.connect(2, "a", clean: false, expiry: 100)
+        bench.publish("t", "x")
+        #expect(!bench.takeIsCrowded())
+        for identifier in 1...4 as ClosedRange<UInt16> { bench.puback(2, identifier) }
+        #expect(!bench.takeIsCrowded())
+        for _ in 1...2 { bench.publish("t", "x") }
+        #expect(bench.takeIsCrowded())
+    }
+
     @Test("A session that ends takes its walk with it, and one that asks too often is refused")
     func ends() {
         let bench = BrokerBench {
