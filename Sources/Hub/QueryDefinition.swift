@@ -127,7 +127,8 @@ extension QueryDefinition {
             let names = plan.inputs.map(\.name) + plan.references.map(\.name)
             throw QueryRequestError(
                 .invalid,
-                "\(name): reads \(names.joined(separator: ", ")); the hub has one stream, telemetry: write FROM telemetry"
+                "\(name): reads \(names.joined(separator: ", ")); the hub has one stream, telemetry: "
+                    + "write FROM telemetry"
             )
         }
         for output in outputs where !plan.outputs.contains(output.name) {

@@ -62,7 +62,8 @@ package struct QueryStatus: Sendable {
                 late == TimePolicy.unlimited
                 ? "" : ", or the hub's clock past \(window.end.adding(ticks: late))"
             return "The window that ends at \(window.end) is open\(owner): its time is "
-                + "\(window.time?.description ?? "not known yet"). An event that moves it past the end closes it\(clock)."
+                + "\(window.time?.description ?? "not known yet"). "
+                + "An event that moves it past the end closes it\(clock)."
         }
         if waitingRows > 0 { return "\(waitingRows) rows wait until their time is past the tolerance." }
         if joinedRows > 0 { return "\(joinedRows) rows wait for a partner on the other side of the join." }

@@ -40,7 +40,7 @@ import Testing
         let bundle = QueryBundle(together)
         #expect(bundle.count == together.count)
         // Those whose WHERE begins with a comparison of a field and a constant.
-        #expect(bundle.guardedCount == 9)
+        #expect(bundle.guardedCount == 10)
         var random = SeededRandom(state: seed)
         var at = time("2026-03-01T12:00:00Z")
         for step in 1...200 {

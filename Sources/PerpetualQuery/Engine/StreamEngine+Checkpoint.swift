@@ -116,7 +116,11 @@ extension StreamPlan {
             text +=
                 "\(source.input) \(source.stage) \(source.timeSlot ?? -1) \(source.timelineSlots.count)\u{0}"
         }
-        for stage in stages { text += "\(stage.isSorted) \(stage.carried.count) \(stage.feederCount)\u{0}" }
+        for stage in stages {
+            // What rows bring along matters where rows are kept.
+            let carried = hasState || stage.isSorted ? stage.carried.count : 0
+            text += "\(stage.isSorted) \(carried) \(stage.feederCount)\u{0}"
+        }
         for group in groups {
             text += "\(group.stage) \(group.keySlots.count) \(group.windows) "
             text +=
