@@ -15,7 +15,7 @@ struct QueryTests {
             Programs.headend, ["query"] + words + ["--http", hub.url], directory: hub.directory.path,
             label: "query")
         let status = try #require(poll(seconds: 30) { child.exitStatus }, "no answer")
-        return (status, child.transcript)
+        return (status, child.output + child.errorOutput)
     }
 
     private func events(_ hub: HubProcess, _ name: String) throws -> Int? {
