@@ -32,9 +32,7 @@ struct CompressionCostTests {
         }
     }
 
-    @Test(
-        "compression yields to everybody, and takes less than a twentieth of two processors while ingest is at its limit"
-    )
+    @Test("compression yields to everybody and takes less than a twentieth of two processors")
     func share() throws {
         // The smallest segments, and all but the newest log is compressed at once: as much work as there can be.
         let hub = try HubProcess(configuration: "queue: { segment_bytes: 18874368, plain_bytes: 0 }\n")
