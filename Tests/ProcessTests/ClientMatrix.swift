@@ -42,8 +42,8 @@ struct ClientMatrix {
 
     private static func has(_ library: Library, _ transport: Transport) -> Bool {
         guard transport == .ws || transport == .wss else { return true }
-        // Debian's mosquitto clients have no WebSocket. Paho C 1.3.12 has, but here it now and then waits for a packet
-        // that came right behind another one: not tried until it is known whose fault that is.
+        // Debian's mosquitto clients have no WebSocket. Paho C has, but all connections of a process share one buffer
+        // of received bytes (`frame_buffer` of its WebSocket.c), so two clients, as here, lose each other's packets.
         return library != .mosquitto && library != .pahoC
     }
 
