@@ -3,8 +3,8 @@ package import Telemetry
 /// What the queue counted, over all its restarts: everything up to `replayedDuplicates` comes from the log.
 ///
 /// `received = stored + duplicates + quarantined + quarantineRemoved` always holds: a message is stored, came before,
-/// or waits in the quarantine; a replay moves it from there to one of the first two, retention to the last. Releases and
-/// discarded sessions are not messages and are not counted here.
+/// or waits in the quarantine; a replay moves it from there to one of the first two, retention to the last. Releases
+/// and discarded sessions are not messages and are not counted here.
 package struct QueueCounters: Sendable, Equatable {
     package var received: UInt64 = 0
     package var stored: UInt64 = 0
