@@ -277,6 +277,7 @@ package final class Connection {
     func writeAcknowledgement(_ type: PacketType, _ packetIdentifier: UInt16) {
         MQTTWire.writeAcknowledgement(
             type: type.rawValue, packetIdentifier: packetIdentifier, to: output.extend(by: 4))
+        loop.traffic.controlPacketsSent &+= 1
         loop.markDirty(self)
     }
 

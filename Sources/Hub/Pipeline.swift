@@ -48,10 +48,14 @@ final class Pipeline: Sendable {
         limits.systemTopicsNanoseconds = UInt64(configuration.systemTopicsSeconds) * 1_000_000_000
         let filesMax = ProcessLimits.raiseOpenFilesMax()
         if filesMax - 256 < limits.connections {
+            let isAskedFor = limits.connections != HubLimits().connections
             limits.connections = max(16, filesMax - 256)
-            log(
-                "this process may have \(filesMax) files open, so \(limits.connections) connections at most; "
-                    + "for more raise its hard limit (ulimit -Hn, LimitNOFILE= of systemd)")
+            // The default is for big machines: only who asked for more, or has next to nothing, wants to know.
+            if isAskedFor || limits.connections < 1_000 {
+                log(
+                    "this process may have \(filesMax) files open, so \(limits.connections) connections at most; "
+                        + "for more raise its hard limit (ulimit -Hn, LimitNOFILE= of systemd)")
+            }
         }
         limits.pendingConnections = max(8, min(limits.pendingConnections, limits.connections / 2))
         counters = HubCounters(startNonce: UInt64(bitPattern: clock.wallTicks()))
