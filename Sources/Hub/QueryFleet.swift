@@ -204,15 +204,19 @@ final class QueryFleet: @unchecked Sendable {
         var blocks = 0
         while !together.isEmpty {
             var failures: [(slot: Slot, error: any Error)] = []
+            // What `self.bundle` is, without counting a reference a record; `drop` makes another one.
+            var bundle = Unmanaged.passUnretained(self.bundle)
             do {
                 let hadBlock = try reader.next { frame in
                     switch frame.kind {
                     case .record:
-                        bundle.process(frame.record, messageID: frame.messageID) { number, failure in
-                            failures.append((together[number], failure))
+                        bundle._withUnsafeGuaranteedRef {
+                            $0.process(frame.record, messageID: frame.messageID) { number, failure in
+                                failures.append((together[number], failure))
+                            }
                         }
                     case .tick:
-                        bundle.settle()
+                        self.bundle.settle()
                         for slot in together {
                             do { try slot.job?.tick(arrival: frame.arrivalTime) } catch {
                                 failures.append((slot, error))
@@ -220,13 +224,16 @@ final class QueryFleet: @unchecked Sendable {
                         }
                     default: break
                     }
-                    if !failures.isEmpty { drop(failed: &failures) }
+                    if !failures.isEmpty {
+                        drop(failed: &failures)
+                        bundle = Unmanaged.passUnretained(self.bundle)
+                    }
                 }
                 guard hadBlock else { return }
             } catch {
                 for slot in together { fail(slot, error) }
                 together = []
-                bundle = QueryBundle([])
+                self.bundle = QueryBundle([])
                 self.reader = nil
                 return
             }

@@ -13,7 +13,7 @@ package final class EventFile {
 
     package let path: String
     /// Lines taken so far; of an array, elements.
-    package private(set) var number = 0
+    @exclusivity(unchecked) package private(set) var number = 0
     /// Values come as text.
     package let isText: Bool
     private let file: any StoredFile
@@ -25,7 +25,7 @@ package final class EventFile {
     private var header: [String]?
     private var record: [UInt8] = []
     /// The elements of a JSON array, as ranges of the buffer.
-    private var elements: [Range<Int>]?
+    @exclusivity(unchecked) private var elements: [Range<Int>]?
 
     /// - Throws: when the file is missing or cannot be read.
     package init(path: String, files: any FileStore) throws(ReplayError) {

@@ -20,8 +20,8 @@ extension QueryReplay {
         let file: EventFile
         let decoder: EventDecoder
         let arrival: FieldReader?
-        var pending: UnsafeRawBufferPointer?
-        var sequence: UInt64 = 1
+        @exclusivity(unchecked) var pending: UnsafeRawBufferPointer?
+        @exclusivity(unchecked) var sequence: UInt64 = 1
 
         init(_ file: EventFile, _ decoder: EventDecoder, _ arrival: FieldReader?) {
             self.file = file

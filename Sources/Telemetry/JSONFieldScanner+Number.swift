@@ -62,6 +62,19 @@ extension JSONFieldScanner {
     @inline(__always)
     private mutating func accumulateDigits(into mantissa: inout UInt64) -> Int {
         let begin = at
+        // Eight digits at a time, as epoch times have them.
+        while end - at >= 8 {
+            let word = UInt64(littleEndian: UnsafeRawPointer(at).loadUnaligned(as: UInt64.self))
+            let tens: UInt64 = 0xF0F0_F0F0_F0F0_F0F0
+            let zeros: UInt64 = 0x3030_3030_3030_3030
+            guard word & tens == zeros, (word &+ 0x0606_0606_0606_0606) & tens == zeros else { break }
+            // Pairs, then fours, then all eight.
+            let pairs = ((word ^ zeros) &* 10 &+ (word ^ zeros) >> 8) & 0x00FF_00FF_00FF_00FF
+            let fours = (pairs &* 100 &+ pairs >> 16) & 0x0000_FFFF_0000_FFFF
+            let eight = (fours &* 10_000 &+ fours >> 32) & 0xFFFF_FFFF
+            mantissa = mantissa &* 100_000_000 &+ eight
+            at += 8
+        }
         while at < end, isDigit(at.pointee) {
             mantissa = mantissa &* 10 &+ UInt64(at.pointee &- 48)
             at += 1

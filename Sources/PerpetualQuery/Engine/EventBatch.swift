@@ -24,12 +24,14 @@ package final class EventBatch: @unchecked Sendable {
     let slots: UnsafeMutablePointer<Datum>
     let arena = ByteArena()
     private let start: ByteArena.Mark
-    private(set) var items: [Item] = []
-    private(set) var bytes: UnsafeMutableRawBufferPointer
-    private var used = 0
+    /// As many as `count` says.
+    let items: UnsafeMutablePointer<Item>
+    @exclusivity(unchecked) package private(set) var count = 0
+    @exclusivity(unchecked) private(set) var bytes: UnsafeMutableRawBufferPointer
+    @exclusivity(unchecked) private var used = 0
     /// Number of the first event, for messages and result ids.
     package private(set) var firstSequence: UInt64 = 1
-    package var isText = false
+    @exclusivity(unchecked) package var isText = false
 
     package init(plan: StreamPlan, input: Int) {
         self.input = input
@@ -37,56 +39,56 @@ package final class EventBatch: @unchecked Sendable {
         slots = .allocate(capacity: max(fieldCount * Self.eventsMax, 1))
         bytes = .allocate(byteCount: Self.bytesMax, alignment: 16)
         start = arena.mark
-        items.reserveCapacity(Self.eventsMax)
+        items = .allocate(capacity: Self.eventsMax)
     }
 
     deinit {
         slots.deallocate()
+        items.deallocate()
         bytes.deallocate()
     }
 
-    package var count: Int { items.count }
-
     /// The line of an event; 0 past the last one.
-    package func line(of index: Int) -> Int { items.indices.contains(index) ? items[index].line : 0 }
+    package func line(of index: Int) -> Int { index < count ? items[index].line : 0 }
 
     package func removeAll(firstSequence: UInt64) {
-        items.removeAll(keepingCapacity: true)
+        self.count = 0
         used = 0
         arena.release(to: start)
         self.firstSequence = firstSequence
     }
 
     /// Whether another payload of this size still fits.
-    package func hasRoom(for count: Int) -> Bool {
-        items.isEmpty || items.count < Self.eventsMax && used + count <= bytes.count
+    package func hasRoom(for byteCount: Int) -> Bool {
+        count == 0 || count < Self.eventsMax && used + byteCount <= bytes.count
     }
 
     func payload(_ index: Int) -> UnsafeRawBufferPointer {
         UnsafeRawBufferPointer(
-            rebasing: bytes[items[index].offset..<(items[index].offset + items[index].count)])
+            start: bytes.baseAddress.map { $0 + items[index].offset }, count: items[index].count)
     }
 
-    /// Copies a payload; the item is filled in by the decoder.
+    /// Copies a payload that the batch has room for; `finishLast` tells the rest.
     func add(_ payload: UnsafeRawBufferPointer, arrival: Int64, line: Int) -> UnsafeRawBufferPointer {
-        if payload.count > bytes.count, items.isEmpty {
+        precondition(count < Self.eventsMax)
+        if payload.count > bytes.count, count == 0 {
             bytes.deallocate()
             bytes = .allocate(byteCount: payload.count, alignment: 16)
         }
         let place = UnsafeMutableRawBufferPointer(rebasing: bytes[used..<(used + payload.count)])
         place.copyMemory(from: payload)
-        items.append(
-            Item(
+        (items + count).initialize(
+            to: Item(
                 offset: used, count: payload.count, arrival: arrival, line: line,
-                name: DuplicateFilter.Name.none,
-                isJSON: false))
+                name: DuplicateFilter.Name.none, isJSON: false))
+        count += 1
         used += payload.count
         return UnsafeRawBufferPointer(place)
     }
 
     func finishLast(name: DuplicateFilter.Name, isJSON: Bool) {
-        items[items.count - 1].name = name
-        items[items.count - 1].isJSON = isJSON
+        items[count - 1].name = name
+        items[count - 1].isJSON = isJSON
     }
 }
 
@@ -97,7 +99,7 @@ package final class EventDecoder: @unchecked Sendable {
     private let decoder: InputDecoder
     private let names: [Int]
     private let needsDecoding: Bool
-    private var key = KeyBuffer()
+    @exclusivity(unchecked) private var key = KeyBuffer()
 
     package init(plan: StreamPlan, input: Int, limits: StreamLimits = StreamLimits()) {
         let inputPlan = plan.inputs[input]
@@ -139,6 +141,8 @@ extension StreamEngine {
     /// - Throws: as `process(_:)`; `takenOfBatch` then says how many came before.
     package func process(_ batch: EventBatch) throws(QueryFailure) -> Int? {
         let input = inputs[batch.input]
+        let isText = batch.isText
+        let first = batch.firstSequence
         takenOfBatch = 0
         for index in 0..<batch.count {
             // The places of the next names are fetched together, so that their waits overlap.
@@ -148,9 +152,9 @@ extension StreamEngine {
             let item = batch.items[index]
             guard item.isJSON else { return index }
             let event = StreamEvent(
-                input: batch.input, device: 0, sequence: batch.firstSequence + UInt64(index),
+                input: batch.input, device: 0, sequence: first + UInt64(index),
                 arrivalTime: EventTime(ticks: item.arrival), eventTime: EventTime(ticks: item.arrival),
-                payload: batch.payload(index), isText: batch.isText)
+                payload: batch.payload(index), isText: isText)
             try process(event, input, batch.slots + index * batch.fieldCount, name: item.name, isJSON: true)
             takenOfBatch += 1
         }

@@ -20,14 +20,17 @@ final class FieldNames {
     }
 
     /// Spellings in the order they came.
-    private var entries: UnsafeMutablePointer<Entry>
-    private var entryCount = 0
-    private var entryCapacity = 128
+    @exclusivity(unchecked) private var entries: UnsafeMutablePointer<Entry>
+    @exclusivity(unchecked) private var entryCount = 0
+    @exclusivity(unchecked) private var entryCapacity = 128
     /// Canonical names by number.
-    private(set) var names: [String] = []
+    @exclusivity(unchecked) private(set) var names: [String] = []
     private let limits: StreamLimits
-    private var slots: UnsafeMutablePointer<Int32>
-    private var slotCount: Int
+    /// By place in the record, the entry that stood there last: records of one device have the same names in order.
+    private let guesses: UnsafeMutablePointer<Int32>
+    private static let guessesMax = 64
+    @exclusivity(unchecked) private var slots: UnsafeMutablePointer<Int32>
+    @exclusivity(unchecked) private var slotCount: Int
 
     init(limits: StreamLimits) {
         self.limits = limits
@@ -35,23 +38,40 @@ final class FieldNames {
         slotCount = 256
         slots = .allocate(capacity: slotCount)
         slots.initialize(repeating: -1, count: slotCount)
+        guesses = .allocate(capacity: Self.guessesMax)
+        guesses.initialize(repeating: -1, count: Self.guessesMax)
     }
 
     deinit {
         for index in 0..<entryCount { entries[index].bytes.deallocate() }
         entries.deallocate()
         slots.deallocate()
+        guesses.deallocate()
     }
 
     /// The number of a name, a new one when it was never seen; nil when a limit refuses it.
     @inline(__always)
-    func number(of name: UnsafeRawBufferPointer) -> UInt32? {
+    func number(of name: UnsafeRawBufferPointer, at place: Int) -> UInt32? {
+        if place < Self.guessesMax, guesses[place] >= 0 {
+            let entry = entries + Int(guesses[place])
+            if entry.pointee.byteCount == name.count, Self.equal(entry.pointee.bytes, name) {
+                return entry.pointee.number
+            }
+        }
         let hash = GroupKey.hash(name, limits.hashKey)
-        return lookup(name, hash: hash) ?? learn(name, hash: hash)
+        if let index = find(name, hash: hash) {
+            if place < Self.guessesMax { guesses[place] = index }
+            return entries[Int(index)].number
+        }
+        return learn(name, hash: hash)
     }
 
-    @inline(__always)
     private func lookup(_ name: UnsafeRawBufferPointer, hash: UInt64) -> UInt32? {
+        find(name, hash: hash).map { entries[Int($0)].number }
+    }
+
+    /// The entry of a spelling.
+    private func find(_ name: UnsafeRawBufferPointer, hash: UInt64) -> Int32? {
         var slot = Int(truncatingIfNeeded: hash) & (slotCount - 1)
         while true {
             let index = slots[slot]
@@ -60,7 +80,7 @@ final class FieldNames {
             if entry.pointee.hash == hash, entry.pointee.byteCount == name.count,
                 Self.equal(entry.pointee.bytes, name)
             {
-                return entry.pointee.number
+                return index
             }
             slot = (slot + 1) & (slotCount - 1)
         }
@@ -154,6 +174,13 @@ final class FieldNames {
             let b = base.loadUnaligned(fromByteOffset: at, as: UInt64.self)
             if a != b { return false }
             at += 8
+        }
+        if at == right.count { return true }
+        if right.count >= 8 {
+            // The last eight, of which some were seen.
+            let last = right.count - 8
+            return left.loadUnaligned(fromByteOffset: last, as: UInt64.self)
+                == base.loadUnaligned(fromByteOffset: last, as: UInt64.self)
         }
         while at < right.count {
             if left.load(fromByteOffset: at, as: UInt8.self) != base.load(fromByteOffset: at, as: UInt8.self)

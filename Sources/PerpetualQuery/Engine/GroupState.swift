@@ -1,21 +1,41 @@
 import Telemetry
 
 /// Blocks of measures: filled with rows, merged, read, given back.
+///
+/// Raw pointer: the state owns its steps and frees them in deinit.
 final class GroupState {
+    /// A measure, as rows are added to it.
+    private struct Step {
+        var offset: Int
+        var argument: Int
+        var kind: MeasurePlan.Kind
+    }
+
     let layout: MeasureLayout
     let objects: MeasureObjects
     private let limits: StreamLimits
-    private var key = KeyBuffer()
+    @exclusivity(unchecked) private var key = KeyBuffer()
     private let arena: ByteArena
+    private let steps: UnsafeMutablePointer<Step>
+    private let stepCount: Int
 
     init(measures: [MeasurePlan], limits: StreamLimits, arena: ByteArena) {
         layout = MeasureLayout(measures)
         self.limits = limits
         objects = MeasureObjects(hashKey: limits.hashKey)
         self.arena = arena
+        stepCount = measures.count
+        steps = .allocate(capacity: max(stepCount, 1))
+        for (index, measure) in measures.enumerated() {
+            let step = Step(offset: layout.offsets[index], argument: measure.argument, kind: measure.kind)
+            (steps + index).initialize(to: step)
+        }
     }
 
-    deinit { key.deallocate() }
+    deinit {
+        key.deallocate()
+        steps.deallocate()
+    }
 
     func initialize(_ block: UnsafeMutableRawPointer) {
         block.storeBytes(of: 0, as: UInt64.self)
@@ -52,18 +72,24 @@ final class GroupState {
         _ block: UnsafeMutableRawPointer, _ context: RowContext, _ frame: UnsafeMutablePointer<Datum>
     ) -> RowFailure? {
         block.assumingMemoryBound(to: UInt64.self).pointee += 1
-        for index in 0..<layout.count {
-            let argument = Int(layout.arguments[index])
-            switch layout.kinds[index] {
+        for index in 0..<stepCount {
+            let step = steps[index]
+            let memory = block + step.offset
+            switch step.kind {
             case .numeric:
-                if !extent(block, index).pointee.add(frame[argument]) { return .operand }
+                let extent = memory.assumingMemoryBound(to: Extent.self)
+                if !extent.pointee.add(frame[step.argument]) { return .operand }
             case .count:
-                if !frame[argument].isNull { number(block, index).pointee += 1 }
+                if !frame[step.argument].isNull {
+                    memory.assumingMemoryBound(to: Int64.self).pointee += 1
+                }
             case .moments:
-                if frame[argument].isNull { continue }
-                guard let value = Conversion.number(of: frame[argument])?.number else { return .operand }
-                moments(block, index).pointee.add(value)
-            case .distinct: if let failure = addDistinct(block, index, frame[argument]) { return failure }
+                let argument = frame[step.argument]
+                if argument.isNull { continue }
+                guard let value = Conversion.number(of: argument)?.number else { return .operand }
+                memory.assumingMemoryBound(to: Moments.self).pointee.add(value)
+            case .distinct:
+                if let failure = addDistinct(block, index, frame[step.argument]) { return failure }
             case .collection: if let failure = collect(block, index, context, frame) { return failure }
             }
         }

@@ -9,11 +9,11 @@ final class KeyTable {
         var hash: UInt64
     }
 
-    private var entries: [Entry] = []
-    private var free: [Int32] = []
-    private var slots: UnsafeMutablePointer<Int32>
-    private var slotCount = 64
-    private(set) var count = 0
+    @exclusivity(unchecked) private var entries: [Entry] = []
+    @exclusivity(unchecked) private var free: [Int32] = []
+    @exclusivity(unchecked) private var slots: UnsafeMutablePointer<Int32>
+    @exclusivity(unchecked) private var slotCount = 64
+    @exclusivity(unchecked) private(set) var count = 0
 
     private let hashKey: UInt64
 

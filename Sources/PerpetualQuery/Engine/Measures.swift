@@ -13,18 +13,11 @@ struct MeasureLayout {
     let offsets: [Int]
     /// Bytes of a block: 8 for the count of rows, then the measures.
     let byteCount: Int
-    let count: Int
-    /// By measure, without what else a measure has.
-    let kinds: [MeasurePlan.Kind]
-    let arguments: [Int32]
     /// Blocks hold nothing that must be given back.
     let isPlain: Bool
 
     init(_ measures: [MeasurePlan]) {
         self.measures = measures
-        count = measures.count
-        kinds = measures.map(\.kind)
-        arguments = measures.map { Int32($0.argument) }
         var at = 8
         var offsets: [Int] = []
         for measure in measures {

@@ -30,6 +30,8 @@ final class PropertyGrouping {
 
     let group: GroupRuntime
     let windows: [PaneWindows]
+    /// The windows of the only kind, when there is one.
+    fileprivate let onlyWindow: Kept<PaneWindows>?
     let nameSlot: Int
     let valueSlot: Int
     /// The WHERE; it passes when the name's slot holds a bit afterwards (`code(of:)`).
@@ -40,13 +42,15 @@ final class PropertyGrouping {
     let recordSlot: Int
 
     private let names: FieldNames
-    private var nameBytes: [UnsafeMutableRawBufferPointer] = []
+    @exclusivity(unchecked) private var nameBytes: [UnsafeMutableRawBufferPointer] = []
     @exclusivity(unchecked) private var verdicts: [Verdict] = []
     @exclusivity(unchecked) private var marks: [Mark] = []
     @exclusivity(unchecked) private var recordNumber: UInt64 = 0
     @exclusivity(unchecked) private(set) var pending: UnsafeMutablePointer<Pending>
     @exclusivity(unchecked) private(set) var pendingCount = 0
     @exclusivity(unchecked) private var isRefused = false
+    /// Place of the next field in the record.
+    @exclusivity(unchecked) private var place = 0
     private static let pendingMax = 1_024
 
     enum Scan {
@@ -80,6 +84,7 @@ final class PropertyGrouping {
         var keys = Set(source.timelineSlots)
         guard panes.count == group.windows.count, !keys.isEmpty else { return nil }
         windows = panes
+        onlyWindow = panes.count == 1 ? Kept(panes[0]) : nil
         keys.insert(nameSlot)
         let isPlain = group.plan.measures.allSatisfy { measure in
             [.numeric, .count, .moments].contains(measure.kind)
@@ -153,6 +158,7 @@ final class PropertyGrouping {
     func scan(_ payload: UnsafeRawBufferPointer, _ arena: ByteArena) -> Scan {
         pendingCount = 0
         isRefused = false
+        place = 0
         recordNumber += 1
         let isJSON = JSONFieldScanner.forEachTopLevelField(payload) { raw, scalar in
             self.offer(raw, scalar, arena)
@@ -166,7 +172,8 @@ final class PropertyGrouping {
 
     @inline(__always)
     private func offer(_ raw: UnsafeRawBufferPointer, _ scalar: JSONScalar, _ arena: ByteArena) {
-        guard let number = names.number(of: raw) else {
+        place += 1
+        guard let number = names.number(of: raw, at: place - 1) else {
             isRefused = true
             return
         }
@@ -222,23 +229,25 @@ final class PropertyGrouping {
 extension StreamEngine {
     /// Runs the body of a stage that groups properties, for an accepted row.
     ///
-    /// - Parameter loadFrame: puts the event's fields into the frame; called when they are needed.
+    /// Of a direct source, the event's fields are put into the frame only when they are needed.
+    ///
     /// - Returns: whether the payload is a JSON object.
     func group(
-        _ grouping: PropertyGrouping, _ event: StreamEvent, _ row: RowContext, _ stage: StageRuntime,
-        loadFrame: () -> Void
+        _ grouping: PropertyGrouping, _ event: StreamEvent, _ row: RowContext, _ source: SourceRuntime,
+        _ slots: UnsafeMutablePointer<Datum>
     ) -> Bool {
+        let stage = source.runtime
         switch grouping.scan(event.payload, arena) {
         case .taken: break
         case .notJSON: return false
         case .refused:
-            loadFrame()
+            if source.isDirect { load(event, source, slots, stage.frame, isJSON: true) }
             var row = row
             if !run(stage.body, stage, &row) { note(stage.body, row) }
             return true
         }
         let frame = stage.frame
-        var isLoaded = false
+        var isLoaded = !source.isDirect
         var hasBegun = false
         for index in 0..<grouping.pendingCount {
             let property = grouping.pending[index]
@@ -248,30 +257,56 @@ extension StreamEngine {
             guard passes else { continue }
             if !hasBegun {
                 // Not before: a window is never empty.
-                for window in grouping.windows { window.begin(row) }
+                if let window = grouping.onlyWindow {
+                    window.use { $0.begin(row) }
+                } else {
+                    for window in grouping.windows { window.begin(row) }
+                }
                 hasBegun = true
             }
             frame[grouping.nameSlot] = grouping.name(property.name)
             frame[grouping.valueSlot] = property.value
-            for window in grouping.windows {
-                var cell = window.cell(tag: property.name)
-                if cell < 0 {
-                    if !isLoaded { loadFrame() }
-                    isLoaded = true
-                    key.removeAll()
-                    for slot in grouping.group.keySlots { GroupKey.append(frame[slot], to: &key) }
-                    cell = window.cell(
-                        tag: property.name, key: key.bytes, hash: GroupKey.hash(key.bytes, limits.hashKey))
+            var failed: RowFailure?
+            if let window = grouping.onlyWindow {
+                failed = window.use { window in
+                    let cell = window.cell(tag: property.name)
+                    if cell >= 0 { return window.add(row, frame, to: cell) }
+                    return addNew(property.name, to: window, grouping, event, row, source, slots, &isLoaded)
                 }
-                if let failed = cell < 0 ? .limit : window.add(row, frame, to: cell) {
-                    context.failure = failed
-                    failedAt = grouping.aggregateAt
-                    note(stage.body, row)
-                    return true
+            } else {
+                for window in grouping.windows where failed == nil {
+                    let cell = window.cell(tag: property.name)
+                    failed =
+                        cell >= 0
+                        ? window.add(row, frame, to: cell)
+                        : addNew(property.name, to: window, grouping, event, row, source, slots, &isLoaded)
                 }
+            }
+            if let failed {
+                context.failure = failed
+                failedAt = grouping.aggregateAt
+                note(stage.body, row)
+                return true
             }
         }
         return true
+    }
+
+    /// Adds the property in the frame to a group that the window does not know by its tag.
+    private func addNew(
+        _ name: UInt32, to window: PaneWindows, _ grouping: PropertyGrouping, _ event: StreamEvent,
+        _ row: RowContext, _ source: SourceRuntime, _ slots: UnsafeMutablePointer<Datum>,
+        _ isLoaded: inout Bool
+    ) -> RowFailure? {
+        let frame = source.runtime.frame
+        if !isLoaded {
+            load(event, source, slots, frame, isJSON: true)
+            isLoaded = true
+        }
+        key.removeAll()
+        for slot in grouping.group.keySlots { GroupKey.append(frame[slot], to: &key) }
+        let cell = window.cell(tag: name, key: key.bytes, hash: GroupKey.hash(key.bytes, limits.hashKey))
+        return cell < 0 ? .limit : window.add(row, frame, to: cell)
     }
 
     /// Runs the WHERE for one property; nil when it failed, which ends the record.

@@ -25,6 +25,8 @@ package final class QueryBundle {
     }
 
     private let members: [Member]
+    /// The only query, when it reads payloads itself.
+    private let only: Kept<LiveQuery>?
     /// Members without guard.
     private let plain: [Int]
     @exclusivity(unchecked) private var guards: [Guard]
@@ -55,6 +57,7 @@ package final class QueryBundle {
         let guards = members.indices.compactMap { Self.makeGuard($0, members[$0]) }
         let guarded = Set(guards.map(\.member))
         self.members = members
+        only = members.count == 1 && members[0].decodesItself ? Kept(members[0].query) : nil
         self.guards = guards
         plain = members.indices.filter { !guarded.contains($0) }
         decoder = InputDecoder(
@@ -66,14 +69,14 @@ package final class QueryBundle {
         guard member.query.plan.sources.count == 1, let source = member.query.engine.sources.first,
             source.plan.timeSlot == nil, source.plan.prologue.isEmpty, !member.decodesItself
         else { return nil }
-        let stage = member.query.engine.stages[source.stage]
+        let stage = member.query.engine.stages[source.plan.stage]
         guard stage.sort == nil, stage.listeners.isEmpty, stage.body.count > 0 else { return nil }
         let first = stage.body.instructions[0]
         // The jump past the last instruction: the record gives nothing.
         guard Int(first.target) == stage.body.count,
             let load = source.plan.loads.first(where: { $0.to == Int(first.left) && $0.from >= 0 }),
             let slot = member.copies.first(where: { $0.to == load.from })?.from,
-            member.query.plan.stages[source.stage].program.constants.contains(where: {
+            member.query.plan.stages[source.plan.stage].program.constants.contains(where: {
                 $0.slot == Int(first.right)
             })
         else { return nil }
@@ -102,6 +105,11 @@ package final class QueryBundle {
         let event = StreamEvent(
             input: 0, device: record.device, sequence: record.sequence, arrivalTime: record.arrivalTime,
             eventTime: record.eventTime, payload: record.payload, messageID: messageID)
+        if let only {
+            return only.use { query in
+                do throws(QueryFailure) { try query.process(event) } catch { failed(0, error) }
+            }
+        }
         lastArrival = max(lastArrival, record.arrivalTime.ticks)
         var isDecoded = false
         var isJSON = false

@@ -22,6 +22,8 @@ package final class RowBuffer {
     let plan: StreamPlan
     /// By emit, how many before it have the same output: part of the name of their rows.
     private let branches: [Int]
+    /// By emit and column, `"name":`.
+    private let names: [[[UInt8]]]
     @exclusivity(unchecked) private(set) var headers: ContiguousArray<Header> = []
     @exclusivity(unchecked) private var values: UnsafeMutablePointer<Datum>
     @exclusivity(unchecked) private var valueCapacity = 1_024
@@ -37,6 +39,15 @@ package final class RowBuffer {
         self.plan = plan
         branches = plan.emits.enumerated().map { number, emit in
             plan.emits[..<number].count { $0.output == emit.output }
+        }
+        names = plan.emits.map { emit in
+            emit.columns.map { column in
+                guard case .named(let name, _) = column else { return [] }
+                var bytes: [UInt8] = []
+                JSONText.append(name, to: &bytes)
+                bytes.append(0x3A)
+                return bytes
+            }
         }
         values = .allocate(capacity: valueCapacity)
         start = arena.mark
@@ -101,9 +112,11 @@ package final class RowBuffer {
         if emit.hasStar {
             appendStarred(emit, first, &isFirst, &bytes)
         } else {
-            for (index, column) in emit.columns.enumerated() {
-                guard case .named(let name, _) = column else { continue }
-                Self.appendName(name, &isFirst, &bytes)
+            let names = names[Int(headers[row].emit)]
+            for index in 0..<names.count {
+                if !isFirst { bytes.append(0x2C) }
+                isFirst = false
+                bytes.append(contentsOf: names[index])
                 values[first + index].appendJSON(to: &bytes)
             }
         }

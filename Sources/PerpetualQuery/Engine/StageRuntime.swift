@@ -83,25 +83,39 @@ final class SourceRuntime {
     @exclusivity(unchecked) var greatest: [Int64] = [Int64.min]
     /// The least time of any timeline, raised by ticks.
     @exclusivity(unchecked) var floor = Int64.min
+    /// The stage that its events run through.
+    let runtime: StageRuntime
     /// The stage's body, when it only groups properties.
-    var grouping: PropertyGrouping?
+    let grouping: PropertyGrouping?
+    /// The same.
+    let keptGrouping: Kept<PropertyGrouping>?
+    /// The windows of the only GROUP BY that listens to the stage and that nothing listens to: time that closes none
+    /// of them need not go on.
+    let leaf: Kept<PaneWindows>?
+    private let leafWindows: PaneWindows?
     /// Time and timeline are those that the hub knows, and the body groups properties: nothing of the payload is
     /// needed before that.
-    private(set) var isDirect = false
+    let isDirect: Bool
     /// By device number, its timeline; −1 when it is not known yet.
     @exclusivity(unchecked) var timelineOfDevice: [Int32] = []
 
-    let stage: Int
     /// −1: the arrival time.
     let timeSlot: Int
     let tolerance: Int64
     let loads: UnsafeMutablePointer<SlotCopy>
     let loadCount: Int
 
-    init(_ plan: SourcePlan, _ policy: TimePolicy, hashKey: UInt64) {
+    init(
+        _ plan: SourcePlan, _ policy: TimePolicy, runtime: StageRuntime, grouping: PropertyGrouping?,
+        leaf: PaneWindows?, hashKey: UInt64
+    ) {
         keys = KeyTable(hashKey: hashKey)
         self.plan = plan
-        stage = plan.stage
+        self.runtime = runtime
+        self.grouping = grouping
+        keptGrouping = grouping.map { Kept($0) }
+        leafWindows = leaf
+        self.leaf = leaf.map { Kept($0) }
         timeSlot = plan.timeSlot ?? -1
         tolerance = plan.timeSlot == nil ? 0 : policy.outOfOrderToleranceTicks
         loadCount = plan.loads.count
@@ -109,11 +123,6 @@ final class SourceRuntime {
         for (index, load) in plan.loads.enumerated() { (loads + index).initialize(to: load) }
         prologue = StageRuntime.code(plan.prologue, plan.spans)
         isPartitioned = !plan.timelineSlots.isEmpty
-        if isPartitioned { greatest = [] }
-    }
-
-    func setGrouping(_ grouping: PropertyGrouping?) {
-        self.grouping = grouping
         func property(_ slot: Int?) -> EventProperty? {
             plan.loads.first { $0.to == slot && $0.from < -1 }.flatMap {
                 EventProperty(rawValue: -2 - $0.from)
@@ -122,6 +131,7 @@ final class SourceRuntime {
         isDirect =
             grouping != nil && plan.prologue.isEmpty && property(plan.timeSlot) == .eventTime
             && plan.timelineSlots.count == 1 && property(plan.timelineSlots[0]) == .device
+        if isPartitioned { greatest = [] }
     }
 
     deinit {
@@ -138,17 +148,19 @@ final class InputRuntime {
     /// Slots of the fields that name an event.
     let names: [Int]
     let sources: [SourceRuntime]
+    /// The only of `sources`, when there is one.
+    let onlySource: Kept<SourceRuntime>?
     /// The payload is read by its only source.
-    var isDirect: Bool { sources.count == 1 && sources[0].isDirect && !hasFields && duplicates == nil }
-    private let hasFields: Bool
+    let isDirect: Bool
 
     init(_ plan: InputPlan, _ decoder: InputDecoder, _ sources: [SourceRuntime]) {
         self.decoder = decoder
         self.sources = sources
-        hasFields = !plan.fields.isEmpty
+        onlySource = sources.count == 1 ? Kept(sources[0]) : nil
         needsDecoding = !plan.fields.isEmpty || plan.needsPayload
         names = plan.deduplication
         duplicates = names.isEmpty ? nil : DuplicateFilter()
+        isDirect = sources.count == 1 && sources[0].isDirect && plan.fields.isEmpty && names.isEmpty
     }
 }
 
@@ -157,6 +169,9 @@ final class GroupRuntime {
     let plan: GroupPlan
     let state: GroupState
     let windows: [WindowOperator]
+    /// The windows when they are of one kind and made of panes, which most are.
+    let onlyPanes: PaneWindows?
+    let keptPanes: Kept<PaneWindows>?
     let keySlots: [Int]
 
     init(_ plan: GroupPlan, limits: StreamLimits, arena: ByteArena) {
@@ -164,6 +179,8 @@ final class GroupRuntime {
         state = GroupState(measures: plan.measures, limits: limits, arena: arena)
         keySlots = plan.keySlots
         windows = plan.windows.map { [state] in WindowOperator.make($0, plan, state, limits) }
+        onlyPanes = windows.count == 1 ? windows[0] as? PaneWindows : nil
+        keptPanes = onlyPanes.map { Kept($0) }
     }
 }
 

@@ -46,7 +46,7 @@ extension StreamEngine {
                 if let next = loop(step, stage) { at = next }
             case .aggregate, .emit, .join, .feed, .analytic:
                 act(step, stage, &row)
-                if failure != nil { return true }
+                if hasFailed { return true }
             default: compute(step, stage, row)
             }
             if context.failure != nil {
@@ -198,6 +198,12 @@ extension StreamEngine {
         for slot in group.keySlots { GroupKey.append(frame[slot], to: &key) }
         let bytes = key.bytes
         let hash = GroupKey.hash(bytes, limits.hashKey)
+        if let panes = group.keptPanes {
+            if let failed = panes.use({ $0.add(row, frame, key: bytes, hash: hash) }) {
+                context.failure = failed
+            }
+            return
+        }
         for window in group.windows {
             if let failed = window.add(row, frame, key: bytes, hash: hash) { context.failure = failed }
         }
@@ -255,7 +261,7 @@ extension StreamEngine {
     }
 
     /// The first failure stops the engine.
-    func stop(_ failed: QueryFailure) { failure = failure ?? failed }
+    func stop(_ failed: QueryFailure) { firstFailure = firstFailure ?? FirstFailure(failed) }
 
     func payloadText(_ payload: UnsafeRawBufferPointer) -> String? {
         guard payload.count <= limits.rowPayloadBytesMax else { return nil }

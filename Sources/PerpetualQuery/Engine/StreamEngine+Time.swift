@@ -6,7 +6,7 @@ extension StreamEngine {
     func take(
         _ event: StreamEvent, _ source: SourceRuntime, _ slots: UnsafeMutablePointer<Datum>, isJSON: Bool
     ) {
-        let stage = stages[source.stage]
+        let stage = source.runtime
         let frame = stage.frame
         if !source.isDirect { load(event, source, slots, frame, isJSON: isJSON) }
         var row = RowContext(time: event.arrivalTime.ticks)
@@ -46,17 +46,18 @@ extension StreamEngine {
         totals.accepted += 1
         let isLater = row.time > source.greatest[timeline]
         if isLater { source.greatest[timeline] = row.time }
-        if let grouping = source.grouping {
-            if isJSON {
-                isDirectJSON = group(grouping, event, row, stage) {
-                    if source.isDirect { self.load(event, source, slots, frame, isJSON: true) }
-                }
-            }
+        if let grouping = source.keptGrouping {
+            if isJSON { isDirectJSON = grouping.use { group($0, event, row, source, slots) } }
         } else {
             accept(row, stage)
         }
-        if isLater, failure == nil, !stage.listeners.isEmpty || stage.sort != nil {
+        if isLater, !hasFailed {
             let watermark = max(source.floor, TimePolicy.saturatingSubtract(row.time, source.tolerance))
+            if let leaf = source.leaf {
+                if leaf.use({ $0.earliest(Int32(timeline)) }) >= watermark { return }
+            } else if stage.listeners.isEmpty, stage.sort == nil {
+                return
+            }
             advance(stage, Int32(timeline), to: watermark)
         }
     }
@@ -81,8 +82,7 @@ extension StreamEngine {
         return eventTicks(stage.frame[slot]).map { EventTime(ticks: $0) }
     }
 
-    @inline(__always)
-    private func load(
+    func load(
         _ event: StreamEvent, _ source: SourceRuntime, _ slots: UnsafeMutablePointer<Datum>,
         _ frame: UnsafeMutablePointer<Datum>,
         isJSON: Bool
@@ -166,13 +166,13 @@ extension StreamEngine {
     private func timeline(
         _ event: StreamEvent, _ source: SourceRuntime, _ slots: UnsafeMutablePointer<Datum>, isJSON: Bool
     ) -> Int {
-        guard source.isDirect else { return timeline(source, stages[source.stage].frame) }
+        guard source.isDirect else { return timeline(source, source.runtime.frame) }
         let device = Int(event.device)
         if device < source.timelineOfDevice.count {
             let known = Int(source.timelineOfDevice[device])
             if known >= 0 { return known }
         }
-        let frame = stages[source.stage].frame
+        let frame = source.runtime.frame
         load(event, source, slots, frame, isJSON: isJSON)
         let number = timeline(source, frame)
         guard number >= 0, device < limits.timelinesMax else { return number }
@@ -233,7 +233,7 @@ extension StreamEngine {
     // MARK: Time
 
     func raise(_ source: SourceRuntime, to floor: Int64) {
-        guard floor > source.floor, failure == nil else { return }
+        guard floor > source.floor, !hasFailed else { return }
         source.floor = floor
         advance(stages[source.plan.stage], -1, to: floor)
     }
@@ -242,14 +242,14 @@ extension StreamEngine {
     /// close.
     func advance(_ stage: StageRuntime, _ timeline: Int32, to watermark: Int64) {
         if let sort = stage.sort {
-            while failure == nil, let waiting = sort.next(timeline, through: watermark) {
+            while !hasFailed, let waiting = sort.next(timeline, through: watermark) {
                 sort.load(waiting, into: stage.frame)
                 var row = waiting.context
                 if !run(stage.body, stage, &row) { note(stage.body, row) }
                 waiting.free()
             }
         }
-        for listener in stage.listeners where failure == nil {
+        for listener in stage.listeners where !hasFailed {
             switch listener {
             case .group(let number): close(groups[number], timeline, before: watermark)
             case .analytic(let number):
@@ -268,7 +268,7 @@ extension StreamEngine {
     }
 
     private func close(_ group: GroupRuntime, _ timeline: Int32, before watermark: Int64) {
-        while failure == nil {
+        while !hasFailed {
             // Of several windows the one that ends first comes first.
             var next: WindowOperator?
             var end = watermark
@@ -283,7 +283,7 @@ extension StreamEngine {
             }
         }
         let output = stages[group.plan.outputStage]
-        if failure == nil, !output.listeners.isEmpty || output.sort != nil {
+        if !hasFailed, !output.listeners.isEmpty || output.sort != nil {
             advance(output, timeline, to: watermark)
         }
     }
@@ -297,7 +297,7 @@ extension StreamEngine {
             return nil
         }
         if let failed { stop(QueryFailure(failed, nil)) }
-        if join.watermark > before, failure == nil { advance(output, 0, to: join.watermark) }
+        if join.watermark > before, !hasFailed { advance(output, 0, to: join.watermark) }
     }
 
     /// Runs a row of an operator, or lets it wait.
@@ -324,7 +324,7 @@ extension StreamEngine {
                 context.failure = nil
                 frame[result.result] = .null
                 note(failed, nil, row)
-                if failure != nil { return nil }
+                if hasFailed { return nil }
             }
         }
         if let slot = group.plan.windowIDResult {

@@ -14,6 +14,7 @@ package final class StreamEngine {
     let arena = ByteArena()
     let context: FunctionContext
     let inputs: [InputRuntime]
+    private let firstInput: Kept<InputRuntime>?
     let stages: [StageRuntime]
     let sources: [SourceRuntime]
     let groups: [GroupRuntime]
@@ -29,7 +30,7 @@ package final class StreamEngine {
     private let start: ByteArena.Mark
 
     /// Where rows go during a call.
-    var rows: RowBuffer
+    let rows: RowBuffer
     /// The event in hand; its bytes are valid during the call.
     @exclusivity(unchecked) var event: StreamEvent?
     /// Name of a device, for rows and `IoTHub.ConnectionDeviceId`.
@@ -39,7 +40,9 @@ package final class StreamEngine {
     }
     /// Names of devices once asked for.
     @exclusivity(unchecked) var knownDevices: [UInt32: UnsafeMutableRawBufferPointer] = [:]
-    @exclusivity(unchecked) var failure: QueryFailure?
+    /// What stopped the engine, in a box: rows ask for it, and it is a large value.
+    @exclusivity(unchecked) var firstFailure: FirstFailure?
+    @inline(__always) var hasFailed: Bool { firstFailure != nil }
     /// The instruction of the failure in `context`.
     @exclusivity(unchecked) var failedAt = 0
     /// Events of the batch in hand that were taken.
@@ -67,11 +70,19 @@ package final class StreamEngine {
         let arena = arena
         context = FunctionContext(arena: arena, textBytesMax: limits.textBytesMax)
         stages = plan.stages.enumerated().map { StageRuntime(number: $0, plan: $1, limits: limits) }
-        let sources = plan.sources.map {
-            SourceRuntime($0, plan.settings.timePolicy, hashKey: limits.hashKey)
+        let stages = stages
+        let groups = plan.groups.map { GroupRuntime($0, limits: limits, arena: arena) }
+        self.groups = groups
+        let sources = plan.sources.map { source in
+            SourceRuntime(
+                source, plan.settings.timePolicy, runtime: stages[source.stage],
+                grouping: PropertyGrouping(
+                    stage: stages[source.stage], plan: plan.stages[source.stage], source: source,
+                    groups: groups, limits: limits),
+                leaf: Self.leaf(stages[source.stage], stages, groups), hashKey: limits.hashKey)
         }
         self.sources = sources
-        inputs = plan.inputs.enumerated().map { number, input in
+        let inputs = plan.inputs.enumerated().map { number, input in
             InputRuntime(
                 input,
                 InputDecoder(
@@ -79,14 +90,8 @@ package final class StreamEngine {
                     arena: arena),
                 sources.filter { $0.plan.input == number })
         }
-        let groups = plan.groups.map { GroupRuntime($0, limits: limits, arena: arena) }
-        self.groups = groups
-        for source in sources {
-            source.setGrouping(
-                PropertyGrouping(
-                    stage: stages[source.stage], plan: plan.stages[source.stage], source: source.plan,
-                    groups: groups, limits: limits))
-        }
+        self.inputs = inputs
+        firstInput = inputs.first.map { Kept($0) }
         analytics = plan.analytics.map { AnalyticOperator(plan: $0, limits: limits, arena: arena) }
         joins = plan.joins.map { StreamJoinOperator(plan: $0, limits: limits) }
         loops = Array(repeating: LoopState(), count: plan.loopCount)
@@ -110,6 +115,16 @@ package final class StreamEngine {
         self.references = tables
     }
 
+    /// The windows that alone listen to a stage, when their rows go nowhere but out.
+    private static func leaf(_ stage: StageRuntime, _ stages: [StageRuntime], _ groups: [GroupRuntime])
+        -> PaneWindows?
+    {
+        guard stage.sort == nil, stage.listeners.count == 1, case .group(let number) = stage.listeners[0]
+        else { return nil }
+        let output = stages[groups[number].plan.outputStage]
+        return output.listeners.isEmpty && output.sort == nil ? groups[number].onlyPanes : nil
+    }
+
     deinit {
         key.deallocate()
         for name in fieldNames { name.baseAddress?.deallocate() }
@@ -124,11 +139,21 @@ package final class StreamEngine {
     /// - Throws: when a row cannot be computed and the policy is to stop, or at a limit.
     @discardableResult
     package func process(_ event: StreamEvent) throws(QueryFailure) -> Bool {
-        let input = inputs[event.input]
+        let isJSON: Bool
+        if event.input == 0, let firstInput {
+            isJSON = firstInput.use { take(event, $0) }
+        } else {
+            isJSON = take(event, inputs[event.input])
+        }
+        if let firstFailure { throw firstFailure.failure }
+        return isJSON
+    }
+
+    private func take(_ event: StreamEvent, _ input: InputRuntime) -> Bool {
         var isJSON = true
         isDirectJSON = true
         if input.isDirect {
-            try process(event, input, input.decoder.slots, name: .none, isJSON: true)
+            take(event, input, input.decoder.slots, name: .none, isJSON: true)
             if !isDirectJSON { totals.notJSON += 1 }
             return isDirectJSON
         }
@@ -139,7 +164,7 @@ package final class StreamEngine {
             for field in input.names { GroupKey.append(input.decoder.slots[field], to: &key) }
             name = DuplicateFilter.name(key.bytes)
         }
-        try process(event, input, input.decoder.slots, name: name, isJSON: isJSON)
+        take(event, input, input.decoder.slots, name: name, isJSON: isJSON)
         return isJSON
     }
 
@@ -148,7 +173,15 @@ package final class StreamEngine {
         name: DuplicateFilter.Name,
         isJSON: Bool
     ) throws(QueryFailure) {
-        if isFinished { throw QueryFailure(text: "the input has ended", hint: "make another engine") }
+        take(event, input, slots, name: name, isJSON: isJSON)
+        if let firstFailure { throw firstFailure.failure }
+    }
+
+    private func take(
+        _ event: StreamEvent, _ input: InputRuntime, _ slots: UnsafeMutablePointer<Datum>,
+        name: DuplicateFilter.Name, isJSON: Bool
+    ) {
+        if isFinished { return stop(QueryFailure(text: "the input has ended", hint: "make another engine")) }
         totals.events += 1
         if !isJSON { totals.notJSON += 1 }
         self.event = event
@@ -160,14 +193,18 @@ package final class StreamEngine {
                 arena.release(to: start)
                 return
             case .full:
-                throw QueryFailure(
-                    text: "more than \(limits.deduplicationMax) names of events to remember",
-                    hint: "the limit is deduplicationMax")
+                return stop(
+                    QueryFailure(
+                        text: "more than \(limits.deduplicationMax) names of events to remember",
+                        hint: "the limit is deduplicationMax"))
             }
         }
-        for source in input.sources { take(event, source, slots, isJSON: isJSON) }
+        if let source = input.onlySource {
+            source.use { take(event, $0, slots, isJSON: isJSON) }
+        } else {
+            for source in input.sources { take(event, source, slots, isJSON: isJSON) }
+        }
         arena.release(to: start)
-        if let failure { throw failure }
     }
 
     /// The clock says it is `arrival`: every timeline's time is now at least that less the late tolerance.
@@ -181,7 +218,7 @@ package final class StreamEngine {
             raise(source, to: floor)
         }
         arena.release(to: start)
-        if let failure { throw failure }
+        if let firstFailure { throw firstFailure.failure }
     }
 
     /// The end of the input: everything that waits goes on, and every window closes.
@@ -190,7 +227,7 @@ package final class StreamEngine {
         isFinished = true
         for source in sources { raise(source, to: Int64.max) }
         arena.release(to: start)
-        if let failure { throw failure }
+        if let firstFailure { throw firstFailure.failure }
     }
 
     /// The least time of all timelines of all sources; nil before the first tick.
@@ -257,4 +294,11 @@ package final class StreamEngine {
             stages.reduce(0) { $0 + ($1.sort?.count ?? 0) }, joins.reduce(0) { $0 + $1.rowCount }
         )
     }
+}
+
+/// A failure as an object.
+final class FirstFailure {
+    let failure: QueryFailure
+
+    init(_ failure: QueryFailure) { self.failure = failure }
 }
