@@ -34,6 +34,8 @@ package struct HubConfiguration: Sendable {
     /// What is removed from the front of the log; nothing as it stands.
     package var retention = RetentionPolicy()
 
+    /// Whether the query that ships with the product runs.
+    package var runsMinuteQuery = true
     /// Queries beside the one that ships with the product.
     package var queries: [QueryDefinition] = []
 

@@ -21,6 +21,7 @@ import Yams
 /// users: users                       # see `AccessReader`
 /// acl: [{ allow: publish, user: gateway, topic: devices/# }]
 /// anonymous: false
+/// minute_query: on
 /// queries: [{ name: hot, file: hot.sql, late: 30s }]   # see `QueryConfigurationReader`
 /// ```
 package enum HubConfigurationFile {
@@ -33,6 +34,7 @@ package enum HubConfigurationFile {
     private static let keys = [
         "data", "mqtt", "listeners", "loops", "http", "downstream", "queue", "retention", "ingest",
         "registration", "upstream", "sys_interval", "users", "acl", "anonymous", "limits", "queries",
+        "minute_query",
     ]
     private static let queueKeys = ["segment_bytes", "compression", "plain_bytes"]
 
@@ -100,6 +102,12 @@ package enum HubConfigurationFile {
                 case "users": access.readUsers(value)
                 case "acl": access.readList(value)
                 case "anonymous": access.readAnonymous(value)
+                case "minute_query":
+                    switch value.scalar?.string {
+                    case "on", "true": configuration.runsMinuteQuery = true
+                    case "off", "false": configuration.runsMinuteQuery = false
+                    default: problem(value, "minute_query: is on or off")
+                    }
                 case "queries":
                     var reader = QueryConfigurationReader(path: path)
                     configuration.queries = reader.read(value)

@@ -93,7 +93,8 @@ final class Pipeline: Sendable {
         // The queries read what is durable, from where their checkpoints stand, and hand rows to the sinks.
         queries = try QueryService(
             QueryOpener.Place(queue: queue, loop: loop, data: data, files: files, clock: clock, log: log),
-            storage: storage, queries: configuration.queries, downstream: configuration.downstream)
+            storage: storage, runsMinute: configuration.runsMinuteQuery, queries: configuration.queries,
+            downstream: configuration.downstream)
 
         // Consumer groups read what is durable too, each from its own place.
         groups = try GroupService(

@@ -29,12 +29,18 @@ final class QueryService: Sendable {
     /// that were added at run time.
     ///
     /// - Parameters:
+    ///   - runsMinute: whether the default query is among them.
     ///   - downstream: another broker that gets the rows of the default query too.
     /// - Throws: what is damaged or wrong, and how to go on.
     init(
-        _ place: QueryOpener.Place, storage: any StorageInbox, queries: [QueryDefinition],
+        _ place: QueryOpener.Place, storage: any StorageInbox, runsMinute: Bool, queries: [QueryDefinition],
         downstream url: MosquittoURL?
     ) throws {
+        guard runsMinute || url == nil else {
+            throw QueryRequestError(
+                .invalid,
+                "a downstream gets the rows of the minute query, which is off: leave one of the two out")
+        }
         self.place = place
         let minute = place.folder(of: DefaultQuery.name)
         downstream = try url.map {
@@ -43,10 +49,12 @@ final class QueryService: Sendable {
                 directory: minute.path, files: place.files, log: place.log)
         }
         fleet = QueryFleet(queue: place.queue, storage: storage, clock: place.clock)
-        published = Mutex([QueryStatus()])
+        published = Mutex(runsMinute ? [QueryStatus()] : [])
         do {
-            try fleet.add(
-                try QueryOpener(.minute, at: place, downstream: downstream), mustOpen: true)
+            if runsMinute {
+                try fleet.add(
+                    try QueryOpener(.minute, at: place, downstream: downstream), mustOpen: true)
+            }
             for definition in try QueryCatalog(place: place).definitions(configured: queries) {
                 try fleet.add(try QueryOpener(definition, at: place, downstream: nil), mustOpen: false)
             }
@@ -56,8 +64,10 @@ final class QueryService: Sendable {
         }
     }
 
-    /// The default query's.
-    var status: QueryStatus { published.withLock { $0[0] } }
+    /// The default query's; empty when it is off.
+    var status: QueryStatus {
+        published.withLock { $0.first { $0.definition.isDefault } ?? QueryStatus() }
+    }
     var statuses: [QueryStatus] { published.withLock { $0 } }
 
     /// Starts the thread. Once.

@@ -90,6 +90,11 @@ struct HubOptions: ParsableArguments {
             "A query beside the default one; its name is the file's. Repeatable.", valueName: "file"))
     var query: [String] = []
 
+    @Flag(
+        name: .customLong("no-minute-query"),
+        help: "Do without the default query: no rows a minute, and nothing for verify to add up.")
+    var isWithoutMinuteQuery = false
+
     func configuration() throws -> HubConfiguration {
         var configuration = try Self.read(config)
         if let users { configuration.access.users = try UserOptions.read(users) }
@@ -105,6 +110,7 @@ struct HubOptions: ParsableArguments {
             }
             configuration.downstream?.authorityFile = downstreamCA
         }
+        if isWithoutMinuteQuery { configuration.runsMinuteQuery = false }
         for file in query {
             configuration.queries.append(
                 QueryDefinition(name: QueryCommand.name(of: file), text: try QueryCommand.text(of: file)))
