@@ -76,20 +76,23 @@ struct FormatTests {
         #expect(good.dataDirectory == "/tmp/x")
         #expect(good.isCompressing)
         #expect(good.plainBytes == 0)
-        let off = try HubConfigurationFile.parse("queue: { compression: off }\n", path: "hub.yaml")
+        let off = try HubConfigurationFile.parse(
+            "queue: { compression: off }\nminute_query: off\n", path: "hub.yaml")
         #expect(!off.isCompressing)
+        #expect(good.runsMinuteQuery)
+        #expect(!off.runsMinuteQuery)
         #expect(good.mqtt == HostPort(host: "0.0.0.0", port: 1884))
         #expect(good.downstream?.prefix == "site")
         let problems = #expect(throws: HubConfigurationFile.Problems.self) {
             try HubConfigurationFile.parse(
-                "dta: x\nmqtt: nowhere\nqueue: { segments: 3, compression: some, plain_bytes: -1 }\n",
+                "dta: x\nmqtt: nowhere\nqueue: { segments: 3, compression: some, plain_bytes: -1 }\nminute_query: no\n",
                 path: "hub.yaml")
         }
         let lines = try #require(problems).lines
-        #expect(lines.count == 5)
+        #expect(lines.count == 6)
         #expect(
             lines.first?.hasPrefix("hub.yaml:1:1: unknown setting \"dta\" (did you mean \"data\"?)") == true)
-        #expect(lines.last?.hasPrefix("hub.yaml:3:") == true)
+        #expect(lines.last == "hub.yaml:4:15: minute_query: is on or off")
     }
 
     @Test("addresses are HOST:PORT, IPv6 in brackets", arguments: [("[::1]:80", "::1", 80), ("a:0", "a", 0)])

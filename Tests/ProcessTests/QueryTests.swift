@@ -73,4 +73,17 @@ struct QueryTests {
         #expect(rows.count == 3)
         #expect(rows.allSatisfy { $0.contains("\"device\":\"a\"") && $0.contains("_rid") })
     }
+
+    @Test("a hub without the default query runs the others, and says that it has none of that name")
+    func withoutDefault() throws {
+        let directory = try TemporaryDirectory()
+        let filter = try directory.write("hot.sql", Self.filter)
+        let hub = try HubProcess(["--no-minute-query", "--query", filter])
+        let list = try query(hub, ["list"]).text
+        #expect(list.contains("hot: running"))
+        #expect(!list.contains("minute"))
+        #expect(try query(hub, ["show", "minute"]).status == 2)
+        #expect(try hub.stop() == 0, "\(hub.transcript)")
+        #expect(!FileManager.default.fileExists(atPath: hub.data + "/query/minute"))
+    }
 }

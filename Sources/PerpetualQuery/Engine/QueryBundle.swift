@@ -5,6 +5,8 @@ package import Telemetry
 ///
 /// Single-owner. The queries are the bundle's until another bundle is made of them; `settle` before they are asked
 /// for counters or state.
+///
+/// Raw pointer: the bundle owns its guards and frees them in deinit.
 package final class QueryBundle {
     private struct Member {
         let query: LiveQuery
@@ -19,9 +21,13 @@ package final class QueryBundle {
     private struct Guard {
         var member: Int
         var slot: Int
-        var operation: Operation
         var constant: Datum
-        var skipped: UInt64 = 0
+        /// The constant when it is a number that a double holds exactly, else NaN.
+        var number: Double
+        /// Orders that hold: 1 less, 2 equal, 4 greater.
+        var orders: UInt8
+        /// Records that passed, or could not be judged, since the last `settle`.
+        var taken: UInt64 = 0
     }
 
     private let members: [Member]
@@ -29,7 +35,10 @@ package final class QueryBundle {
     private let only: Kept<LiveQuery>?
     /// Members without guard.
     private let plain: [Int]
-    @exclusivity(unchecked) private var guards: [Guard]
+    private let guards: UnsafeMutablePointer<Guard>
+    private let guardCount: Int
+    /// Records that came to the guards since the last `settle`.
+    @exclusivity(unchecked) private var guardedRecords: UInt64 = 0
     private let decoder: InputDecoder
     private let arena = ByteArena()
     private let start: ByteArena.Mark
@@ -58,12 +67,16 @@ package final class QueryBundle {
         let guarded = Set(guards.map(\.member))
         self.members = members
         only = members.count == 1 && members[0].decodesItself ? Kept(members[0].query) : nil
-        self.guards = guards
+        guardCount = guards.count
+        self.guards = .allocate(capacity: max(guardCount, 1))
+        for (index, made) in guards.enumerated() { (self.guards + index).initialize(to: made) }
         plain = members.indices.filter { !guarded.contains($0) }
         decoder = InputDecoder(
             fields: fields, namesMax: limits.fieldNamesMax, hashKey: limits.hashKey, arena: arena)
         start = arena.mark
     }
+
+    deinit { guards.deallocate() }
 
     private static func makeGuard(_ number: Int, _ member: Member) -> Guard? {
         guard member.query.plan.sources.count == 1, let source = member.query.engine.sources.first,
@@ -83,16 +96,26 @@ package final class QueryBundle {
         switch first.operation {
         case .jumpUnlessEqual, .jumpUnlessNotEqual, .jumpUnlessLess, .jumpUnlessLessOrEqual,
             .jumpUnlessGreater, .jumpUnlessGreaterOrEqual:
+            let constant = stage.frame[Int(first.right)]
+            let orders: UInt8 =
+                switch first.operation {
+                case .jumpUnlessEqual: 2
+                case .jumpUnlessNotEqual: 5
+                case .jumpUnlessLess: 1
+                case .jumpUnlessLessOrEqual: 3
+                case .jumpUnlessGreater: 4
+                default: 6
+                }
             return Guard(
-                member: number, slot: slot, operation: first.operation,
-                constant: stage.frame[Int(first.right)])
+                member: number, slot: slot, constant: constant,
+                number: exactNumber(constant) ?? .nan, orders: orders)
         default: return nil
         }
     }
 
     package var count: Int { members.count }
     /// Members that a comparison guards.
-    package var guardedCount: Int { guards.count }
+    package var guardedCount: Int { guardCount }
 
     /// Gives a record to every query.
     ///
@@ -124,15 +147,16 @@ package final class QueryBundle {
             isDecoded = true
             run(number, event, isJSON: isJSON, failed)
         }
-        if !guards.isEmpty {
+        if guardCount > 0 {
             if !isDecoded { isJSON = decoder.decode(record.payload) }
             isDecoded = true
-            for number in guards.indices {
-                if isJSON, !Self.holds(guards[number], decoder.slots[guards[number].slot]) {
-                    guards[number].skipped += 1
-                } else {
-                    run(guards[number].member, event, isJSON: isJSON, failed)
-                }
+            guardedRecords += 1
+            let slots = decoder.slots
+            for number in 0..<guardCount {
+                let comparison = guards + number
+                if isJSON, !Self.holds(comparison, slots[comparison.pointee.slot]) { continue }
+                comparison.pointee.taken += 1
+                run(comparison.pointee.member, event, isJSON: isJSON, failed)
             }
         }
         if isDecoded { arena.release(to: start) }
@@ -152,35 +176,34 @@ package final class QueryBundle {
     }
 
     @inline(__always)
-    private static func holds(_ guarded: Guard, _ value: Datum) -> Bool {
-        let constant = guarded.constant
-        let order: Int
-        if value.kind == .float, constant.kind == .float {
-            let (a, b) = (value.double, constant.double)
-            order = a < b ? -1 : a > b ? 1 : 0
-        } else if value.kind == .bigint, constant.kind == .bigint {
-            order = value.integer < constant.integer ? -1 : value.integer > constant.integer ? 1 : 0
-        } else {
-            guard let mixed = Datum.compare(value, constant) else { return false }
-            order = mixed
+    private static func holds(_ comparison: UnsafeMutablePointer<Guard>, _ value: Datum) -> Bool {
+        let number = comparison.pointee.number
+        if number == number, let own = exactNumber(value) {
+            let order: UInt8 = own < number ? 1 : own > number ? 4 : 2
+            return comparison.pointee.orders & order != 0
         }
-        switch guarded.operation {
-        case .jumpUnlessEqual: return order == 0
-        case .jumpUnlessNotEqual: return order != 0
-        case .jumpUnlessLess: return order < 0
-        case .jumpUnlessLessOrEqual: return order <= 0
-        case .jumpUnlessGreater: return order > 0
-        default: return order >= 0
-        }
+        guard let order = Datum.compare(value, comparison.pointee.constant) else { return false }
+        return comparison.pointee.orders & (order < 0 ? 1 : order > 0 ? 4 : 2) != 0
+    }
+
+    /// A number as a double, when that is what it is; nil for all else.
+    @inline(__always)
+    private static func exactNumber(_ value: Datum) -> Double? {
+        if value.kind == .float { return value.double }
+        if value.kind == .bigint, value.integer.magnitude < 1 << 53 { return Double(value.integer) }
+        return nil
     }
 
     /// Tells the queries of the records that they did not see: counters and the time of arrival.
     package func settle() {
-        for number in guards.indices where guards[number].skipped > 0 {
+        defer { guardedRecords = 0 }
+        for number in 0..<guardCount {
+            let skipped = guardedRecords - guards[number].taken
+            guards[number].taken = 0
+            if skipped == 0 { continue }
             let engine = members[guards[number].member].query.engine
-            engine.totals.events += guards[number].skipped
-            engine.totals.accepted += guards[number].skipped
-            guards[number].skipped = 0
+            engine.totals.events += skipped
+            engine.totals.accepted += skipped
             let source = engine.sources[0]
             source.greatest[0] = max(source.greatest[0], lastArrival)
         }
