@@ -90,7 +90,7 @@ final class HubLife {
         try loop.restore(restored, journal: journal, inbox: inbox)
     }
 
-    private static var queueLimits: QueueLimits {
+    static var queueLimits: QueueLimits {
         var limits = QueueLimits()
         limits.segmentBytes = 4_096
         limits.recordBytesMax = 1_024

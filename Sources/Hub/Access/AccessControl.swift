@@ -12,7 +12,7 @@ package final class AccessControl {
     private let listeners: [ListenerAccess]
     private let ingest: [IngestRule]
     private var cache: CredentialCache
-    /// Changes with the rules; rights that were made before are made anew.
+    /// Changes with users and rules; rights that were made before are made anew, and so are checks of passwords.
     private(set) var generation: UInt32 = 0
 
     /// - Parameter secret: random bytes of this start.
@@ -81,9 +81,16 @@ package final class AccessControl {
     }
 
     /// Goes on when the password was checked.
+    ///
+    /// - Parameter asked: `generation` when the check was asked for. If the users are other ones by now, the result
+    ///   says nothing of them: it is not remembered, and the client is judged anew, as one that has just come.
     func admission(
-        _ packet: Connect, client: String, from origin: ConnectionOrigin, isRight: Bool, now: UInt64
+        _ packet: Connect, client: String, from origin: ConnectionOrigin, isRight: Bool, asked: UInt32,
+        now: UInt64
     ) -> Admission {
+        guard asked == generation else {
+            return admission(packet, client: client, from: origin, now: now)
+        }
         guard let name = packet.userName else { return .refused(.badUserNameOrPassword, .password) }
         cache.note(user: name, password: packet.password ?? [], isRight: isRight, now: now)
         guard isRight else { return .refused(.badUserNameOrPassword, .password) }

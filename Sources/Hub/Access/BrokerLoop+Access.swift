@@ -66,13 +66,19 @@ extension BrokerLoop {
     func admit(_ packet: Connect, _ connection: Connection, _ access: AccessControl, now: UInt64) {
         let client = clientIdentifier(packet, connection)
         let admission = access.admission(packet, client: client, from: connection.origin, now: now)
-        guard case .undecided(let user, let hash) = admission else {
-            return conclude(admission, packet, connection, access, now: now)
-        }
+        conclude(admission, packet, connection, access, now: now)
+    }
+
+    /// Has a password checked; the client waits, unless too many do.
+    private func check(
+        of user: String, _ hash: PasswordHash?, _ packet: Connect, _ connection: Connection,
+        _ access: AccessControl, now: UInt64
+    ) {
         let place = ConnectionPlace(connection)
         let executor = executor
+        let asked = access.generation
         let login = LoginThread.Login(hash: hash, password: packet.password ?? []) { [self] isRight in
-            executor.execute { [self] in passwordChecked(packet, place, isRight: isRight) }
+            executor.execute { [self] in passwordChecked(packet, place, isRight: isRight, asked: asked) }
         }
         guard logins.submit(login, of: user) else {
             let reason: ReasonCode = packet.version == .v5 ? .serverBusy : .serverUnavailable
@@ -82,7 +88,9 @@ extension BrokerLoop {
         connection.isWaiting = true
     }
 
-    private func passwordChecked(_ packet: Connect, _ place: ConnectionPlace, isRight: Bool) {
+    private func passwordChecked(
+        _ packet: Connect, _ place: ConnectionPlace, isRight: Bool, asked: UInt32
+    ) {
         guard let access, let connection = slots[Int(place.slot)], connection.generation == place.generation,
             connection.phase == .authenticating
         else { return }
@@ -90,8 +98,10 @@ extension BrokerLoop {
         connection.phase = .awaitingConnect
         let admission = access.admission(
             packet, client: clientIdentifier(packet, connection), from: connection.origin, isRight: isRight,
-            now: now)
+            asked: asked, now: now)
         conclude(admission, packet, connection, access, now: now)
+        // It is checked anew where the users changed meanwhile.
+        guard connection.phase != .authenticating else { return }
         connection.takeKept(now)
         endWait(of: connection)
         flushAll()
@@ -104,7 +114,7 @@ extension BrokerLoop {
         switch admission {
         case .open: letIn(packet, connection, nil, now: now)
         case .accepted(let identity): letIn(packet, connection, access.rights(of: identity), now: now)
-        case .undecided: preconditionFailure("the password was checked")
+        case .undecided(let user, let hash): check(of: user, hash, packet, connection, access, now: now)
         case .refused(let reason, let refusal):
             counters.note(refusedConnect: refusal)
             // Nobody hears more than the code: not whether the user exists, nor what was wrong.
