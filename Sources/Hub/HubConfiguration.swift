@@ -89,8 +89,14 @@ package struct HostPort: Sendable, Equatable, CustomStringConvertible {
     package var description: String { host.contains(":") ? "[\(host)]:\(port)" : "\(host):\(port)" }
 }
 
-/// What keeps a hub from starting; each case says who can act. Exit status 3.
+/// What keeps a hub from starting; each case says who can act. Exit status 3, or 2 where `isInput`.
 package struct HubError: Error, Sendable, CustomStringConvertible {
     package var description: String
-    package init(_ description: String) { self.description = description }
+    /// What the hub was given is wrong, such as a file that is there and of no use; not what is around it.
+    package var isInput: Bool
+
+    package init(_ description: String, isInput: Bool = false) {
+        self.description = description
+        self.isInput = isInput
+    }
 }

@@ -52,10 +52,10 @@ package enum HubConfigurationFile {
     ) throws -> HubConfiguration {
         var reader = Reader(path: path, access: AccessReader(path: path, files: files))
         let node: Node?
-        do {
-            node = try Yams.compose(yaml: text)
-        } catch let error as YamlError {
-            throw Problems(lines: ["\(path): \(error)"])
+        do throws(ConfigurationText.Mistake) {
+            node = try ConfigurationText.compose(text, path: path)
+        } catch {
+            throw Problems(lines: [error.line])
         }
         if let node { reader.read(node) }
         reader.problems += reader.access.problems

@@ -1,3 +1,5 @@
+import Hub
+
 #if canImport(Glibc)
     import Glibc
 #elseif canImport(Darwin)
@@ -21,8 +23,11 @@ struct Failure: Error {
     var message: String
 
     static func input(_ message: String) -> Failure { Failure(status: .usage, message: message) }
+    /// The environment's fault, unless the error says itself that it is the input's.
     static func environment(_ error: any Error) -> Failure {
-        (error as? Failure) ?? Failure(status: .environment, message: String(describing: error))
+        if let failure = error as? Failure { return failure }
+        let isInput = (error as? HubError)?.isInput ?? false
+        return Failure(status: isInput ? .usage : .environment, message: String(describing: error))
     }
 }
 

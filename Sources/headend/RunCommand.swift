@@ -68,7 +68,8 @@ struct RunCommand: AsyncParsableCommand {
         _ plan: FleetPlan, _ hub: Hub, _ configuration: HubConfiguration
     ) throws -> FleetRunner {
         guard var address = hub.mqttAddress else {
-            throw HubError("the fleet of run speaks plain MQTT: add a listener of type mqtt, or use serve")
+            throw Failure.input(
+                "the fleet of run speaks plain MQTT: add a listener of type mqtt, or use serve")
         }
         if address.host == "0.0.0.0" || address.host == "::" { address.host = "127.0.0.1" }
         let url = try MosquittoURL("mqtt://" + address.description)

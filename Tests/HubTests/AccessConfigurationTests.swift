@@ -1,5 +1,6 @@
 import Access
 import MQTTBroker
+import Platform
 import Testing
 
 @testable import Hub
@@ -75,6 +76,18 @@ struct AccessConfigurationTests {
         let found = problems(text)
         #expect(found.count == 1, "\(found)")
         #expect(found.first?.contains(expected) == true, "\(found)")
+    }
+
+    @Test("a file of rules that is no YAML is told by its own name and place")
+    func noYAML() throws {
+        let files = MemoryFileStore()
+        try files.createDirectory("/etc")
+        try files.replace("/etc/rules", with: Array("- { allow: both,\n    allow: both }\n".utf8))
+        let problems = #expect(throws: HubConfigurationFile.Problems.self) {
+            try HubConfigurationFile.parse("acl: /etc/rules", path: "hub.yaml", files: files)
+        }
+        #expect(
+            problems?.lines == ["/etc/rules:1:5: \"allow\" stands twice in this map: leave one of them"])
     }
 
     @Test("every limit of the hub can be set, and those of a listener are its own")

@@ -70,6 +70,35 @@ struct IngestConfigurationTests {
         #expect(found.first?.contains(expected) == true, "\(found)")
     }
 
+    @Test(
+        "what is no YAML is told in one line with its place, and without what stands there",
+        arguments: [
+            ("a: 1\n b: 2", "hub.yaml:2:3: not YAML: mapping values are not allowed in this context"),
+            (
+                "data: x\nmqtt: \"secret",
+                "hub.yaml:2:14: not YAML: while scanning a quoted scalar (2:7): found unexpected end of stream"
+            ),
+            (
+                "limits: { a: secret\nhttp: x",
+                "hub.yaml:2:5: not YAML: while parsing a flow mapping (1:9): did not find expected ',' or '}'"
+            ),
+            (
+                "data: secret\n---\ndata: y",
+                "hub.yaml:2:1: not YAML: expected a single document in the stream (1:1): but found another document"
+            ),
+            ("data: *secret", "hub.yaml:1:7: not YAML: found undefined alias"),
+            ("data: é\r\nhttp: é\u{1}secret", "hub.yaml:2:8: not YAML: control characters are not allowed"),
+            (
+                "http: a\ndata: secret\ndata: y",
+                "hub.yaml:2:1: \"data\" stands twice in this map: leave one of them"
+            ),
+            (
+                "queue:\n  \"a\\nb\": 1\n  \"a\\nb\": secret",
+                "hub.yaml:2:3: \"a\\nb\" stands twice in this map: leave one of them"
+            ),
+        ])
+    func noYAML(text: String, expected: String) { #expect(problems(text) == [expected]) }
+
     @Test("a rule that never gets a message is refused, one that shares topics is told of")
     func overlaps() throws {
         let shadowed = problems("ingest:\n  - topic: a/+/{device}\n  - topic: a/b/{device}")

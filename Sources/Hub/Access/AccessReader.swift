@@ -55,10 +55,10 @@ struct AccessReader {
     private mutating func readFile(_ name: String, _ node: Node) {
         do {
             let text = String(decoding: try files.contents(of: name), as: UTF8.self)
-            guard let list = try Yams.compose(yaml: text) else { return }
+            guard let list = try ConfigurationText.compose(text, path: name) else { return }
             settings.rules = rules(list, name)
-        } catch let error as YamlError {
-            problems.append("\(name): \(error)")
+        } catch let mistake as ConfigurationText.Mistake {
+            problems.append(mistake.line)
         } catch {
             problem(node, "acl: \(error)")
         }

@@ -62,7 +62,7 @@ package struct UpstreamSettings: Sendable {
             let bytes = try PosixFileStore().contents(of: passwordFile)
             let line = bytes.prefix { $0 != UInt8(ascii: "\n") && $0 != UInt8(ascii: "\r") }
             guard !line.isEmpty else {
-                throw HubError("\(passwordFile): its first line, the password, is empty")
+                throw HubError("\(passwordFile): its first line, the password, is empty", isInput: true)
             }
             return String(decoding: line, as: UTF8.self)
         } catch let error as HubError {

@@ -10,7 +10,8 @@ final class TLSIdentity: Sendable {
     private let files: any FileStore
     private let context: Mutex<NIOSSLContext>
 
-    /// - Throws: `HubError` with the listener's place, the file and what to do.
+    /// - Throws: `HubError` with the listener's place, the file and what to do; `isInput` when a file was read and
+    ///   is of no use.
     init(_ settings: ListenerSettings, files: any FileStore) throws(HubError) {
         self.settings = settings
         self.files = files
@@ -84,7 +85,7 @@ final class TLSIdentity: Sendable {
     private static func problem(
         _ settings: ListenerSettings, _ name: String, _ path: String?, _ text: String
     ) -> HubError {
-        HubError("\(settings.place): \(name): \(path ?? "") \(text)")
+        HubError("\(settings.place): \(name): \(path ?? "") \(text)", isInput: true)
     }
 }
 
