@@ -47,16 +47,21 @@ extension Broker {
 
     /// Whether a message must not reach the session's client. Records of queues are the hub's to keep back.
     func isDenied(_ message: Message, _ session: Session) -> Bool {
-        if session.accessGeneration != accessGeneration { refreshAccess(of: session) }
-        guard session.isRestricted, message.ticket == nil, let access else { return false }
+        // What is in hand may be of a subscription that is gone: after a change it is asked about in any case.
+        let isNew = session.accessGeneration != accessGeneration
+        if isNew { refreshAccess(of: session) }
+        guard isNew || session.isRestricted, message.ticket == nil, let access else { return false }
         return !access.mayReceive(message.topic, session)
     }
 
     private func refreshAccess(of session: Session) {
         session.accessGeneration = accessGeneration
         guard let access else { return }
-        session.isRestricted = session.subscriptions.keys.contains {
-            access.verdict(onFilter: $0.text, of: session) != .allowed
-        }
+        // What waits came by subscriptions that may be gone, and for whoever had the session before.
+        session.isRestricted =
+            session.outbound.queuedCount > 0 || !session.outbound.inflight.isEmpty
+            || session.subscriptions.keys.contains {
+                access.verdict(onFilter: $0.text, of: session) != .allowed
+            }
     }
 }

@@ -94,6 +94,11 @@ extension Broker {
         _ identifier: ByteString, cleanStart: Bool, now: UInt64, actions: inout [BrokerAction]
     ) {
         guard let former = sessions[identifier] else { return }
+        if let due = former.expiryDue, due <= now {
+            // Its end is due and the timers have not come to it yet.
+            timers.remove(former.timer)
+            sessionDue(former, now: now, actions: &actions)
+        }
         if let taken = former.connection {
             counters.takeovers += 1
             disconnect(taken, reason: .sessionTakenOver, now: now, actions: &actions)

@@ -101,7 +101,7 @@ extension Broker {
         actions.append(.sessionDiscarded(clientIdentifier: session.clientIdentifier))
     }
 
-    private mutating func sessionDue(_ session: Session, now: UInt64, actions: inout [BrokerAction]) {
+    mutating func sessionDue(_ session: Session, now: UInt64, actions: inout [BrokerAction]) {
         if let due = session.expiryDue, due <= now {
             counters.sessionsExpired += 1
             discard(session, now: now, actions: &actions)

@@ -38,14 +38,17 @@ import Testing
     @discardableResult
     private func connect(
         _ bench: BrokerBench, _ connection: UInt64, _ name: String, _ version: ProtocolVersion,
-        will: Will? = nil
+        receiveMaximum: UInt16? = nil, will: Will? = nil
     ) -> [String] {
         var packet = Connect()
         packet.version = version
         packet.clientIdentifier = name
         packet.cleanStart = false
         packet.will = will
-        if version == .v5 { packet.properties.sessionExpiryInterval = 100 }
+        if version == .v5 {
+            packet.properties.sessionExpiryInterval = 100
+            packet.properties.receiveMaximum = receiveMaximum
+        }
         var actions: [BrokerAction] = []
         bench.broker.connect(
             ConnectionID(rawValue: connection), packet, assignedIdentifier: "x", rights: access,
@@ -93,6 +96,58 @@ import Testing
         access.denied = "secret"
         bench.broker.accessChanged()
         #expect(bench.publish("plant/x", "4").contains { $0.hasPrefix("4 PUBLISH plant/x 4") })
+    }
+
+    @Test func `What waits stays denied when the subscription it came by is given up`() {
+        let bench = bench()
+        connect(bench, 4, "slow", .v5, receiveMaximum: 1)
+        bench.subscribe(4, "plant/#", qos: .atLeastOnce)
+        for number in 1...3 { bench.publish("plant/x", "\(number)") }
+        access.denied = "plant"
+        bench.broker.accessChanged()
+        bench.unsubscribe(4, ["plant/#"])
+        #expect(bench.puback(4, 1) == [])
+        #expect(bench.broker.counters.droppedDenied == 2)
+        #expect(bench.broker.counters.queued == 0)
+    }
+
+    @Test(arguments: [false, true])
+    func `A session on disk gives its backlog to nobody who may not have it`(unsubscribes: Bool) {
+        let kept = KeptBench()
+        kept.bench.broker.access = access
+        connect(kept.bench, 1, "a", .v5)
+        kept.bench.subscribe(1, "plant/#", qos: .atLeastOnce)
+        kept.bench.drop(1)
+        for number in 1...3 { kept.bench.publish("plant/x", "\(number)") }
+        kept.restart()
+        kept.bench.broker.access = access
+        access.denied = "plant"
+        var lines = connect(kept.bench, 2, "a", .v5)
+        if unsubscribes { lines += kept.bench.unsubscribe(2, ["plant/#"]) }
+        lines += kept.read()
+        #expect(lines.filter { $0.contains("PUBLISH") } == [])
+        #expect(kept.bench.broker.counters.droppedDenied == 3)
+    }
+
+    @Test func `A member that has lost its right leaves the backlog of its group to the others`() {
+        let kept = KeptBench()
+        kept.bench.broker.access = access
+        connect(kept.bench, 1, "a", .v5)
+        kept.bench.connect(2, "free", expiry: 100)
+        for connection in [1, 2] as [UInt64] {
+            kept.bench.subscribe(connection, "$share/g/plant", qos: .atLeastOnce)
+        }
+        kept.bench.drop(1)
+        kept.bench.drop(2)
+        for number in 1...3 { kept.bench.publish("plant", "\(number)") }
+        kept.commit()
+        access.denied = "$share/g/plant"
+        kept.bench.broker.accessChanged()
+        var lines = connect(kept.bench, 3, "a", .v5) + kept.read()
+        #expect(lines.filter { $0.contains("PUBLISH") } == [])
+        lines = kept.bench.connect(4, "free", clean: false, expiry: 100) + kept.read()
+        #expect(lines.filter { $0.hasPrefix("4 PUBLISH plant") }.count == 3)
+        #expect(kept.bench.broker.counters.droppedDenied == 0)
     }
 
     @Test func `Of a shared subscription a member that may have the message gets it`() {

@@ -48,6 +48,16 @@ import Testing
         #expect(kept.bench.broker.counters.sessions == 1)
     }
 
+    @Test("A session whose end is due is not resumed, also when its client comes before the timers do")
+    func endIsDue() {
+        let bench = BrokerBench()
+        bench.connect(1, "a", expiry: 2)
+        bench.drop(1)
+        bench.now += 2
+        #expect(bench.connect(2, "a", clean: false, expiry: 2).contains("2 CONNACK 0x00"))
+        #expect(bench.broker.counters.sessionsExpired == 1)
+    }
+
     @Test(
         "What waits comes in order, from disk, with the identifiers and the state it had",
         arguments: [false, true])

@@ -48,6 +48,10 @@ extension BrokerLoop {
     func brokerConnect(_ packet: Connect, from connection: Connection, now: UInt64) {
         endPending(connection)
         connection.isCleanStart = packet.cleanStart
+        // The sessions of the hub's own bridges are nobody else's, whatever else is allowed.
+        if packet.clientIdentifier.hasPrefix(BridgeRunner.clientPrefix), !connection.origin.isInternal {
+            return refuse(.clientIdentifierNotValid, .clientIdentifier, connection)
+        }
         guard let access else { return letIn(packet, connection, nil, now: now) }
         admit(packet, connection, access, now: now)
     }
@@ -115,13 +119,16 @@ extension BrokerLoop {
         case .open: letIn(packet, connection, nil, now: now)
         case .accepted(let identity): letIn(packet, connection, access.rights(of: identity), now: now)
         case .undecided(let user, let hash): check(of: user, hash, packet, connection, access, now: now)
-        case .refused(let reason, let refusal):
-            counters.note(refusedConnect: refusal)
-            // Nobody hears more than the code: not whether the user exists, nor what was wrong.
-            actions.append(.send(connection.id, .connack(Connack(sessionPresent: false, reason: reason))))
-            actions.append(.close(connection.id))
-            perform()
+        case .refused(let reason, let refusal): refuse(reason, refusal, connection)
         }
+    }
+
+    /// Nobody hears more than the code: not whether the user exists, nor what was wrong.
+    private func refuse(_ reason: ReasonCode, _ refusal: AccessControl.Refusal, _ connection: Connection) {
+        counters.note(refusedConnect: refusal)
+        actions.append(.send(connection.id, .connack(Connack(sessionPresent: false, reason: reason))))
+        actions.append(.close(connection.id))
+        perform()
     }
 
     private func clientIdentifier(_ packet: Connect, _ connection: Connection) -> String {

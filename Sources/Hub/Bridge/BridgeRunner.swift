@@ -161,6 +161,9 @@ final class BridgeRunner: @unchecked Sendable {
 
     // MARK: The hub's side
 
+    /// Client identifiers that begin so are the hub's own.
+    static let clientPrefix = "$bridge/"
+
     private func openLink() {
         guard !isStopping else { return }
         reader = LinkReader()
@@ -168,7 +171,7 @@ final class BridgeRunner: @unchecked Sendable {
         fenced = []
         unfenced = 0
         var connect = Connect()
-        connect.clientIdentifier = "$bridge/\(settings.name)"
+        connect.clientIdentifier = Self.clientPrefix + settings.name
         let isCollecting = settings.rules.contains(where: \.isOutward)
         connect.cleanStart = !isCollecting
         // While the hub is up the link is: this is for the messages of a crash.

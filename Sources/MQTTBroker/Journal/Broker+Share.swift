@@ -82,13 +82,22 @@ extension Broker {
         group.backlog = backlog
     }
 
+    /// A member that has lost its right to the filter leaves what waits to the others. One that may have a part of
+    /// the topics takes its share, and what it may not have of that is dropped and counted: which topics wait is on
+    /// disk only.
+    private func mayTake(_ group: SharedGroup, _ session: Session) -> Bool {
+        guard let access, let filter = group.filter else { return true }
+        return access.verdict(onFilter: filter, of: session) != .denied
+    }
+
     /// Moves to a session what it may send of that which waits for its groups.
     /// - Returns: whether there was any.
     mutating func takeFromBacklogs(_ session: Session, now: UInt64) -> Bool {
         var hasTaken = false
         for group in session.sharedGroups {
             guard let backlog = group.backlog, backlog.outbound.queuedCount > 0,
-                let member = group.members[session.number], member.qos != .atMostOnce
+                let member = group.members[session.number], member.qos != .atMostOnce,
+                mayTake(group, session)
             else { continue }
             var room = min(session.receiveMaximum, limits.inflightMax) - session.outbound.outstanding
             room -= session.outbound.queuedCount
