@@ -149,6 +149,8 @@ let package = Package(
                 "Hub", "Access", "BrokerJournal", "DeviceQueue", "MQTTBroker", "MQTTWire", "MosquittoClient",
                 "Platform", "Telemetry",
                 .product(name: "Atomics", package: "swift-atomics"),
+                .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "NIOEmbedded", package: "swift-nio"),
             ]),
         .testTarget(name: "SimulationTests", dependencies: ["SimulationKit", "Platform"]),
         .testTarget(

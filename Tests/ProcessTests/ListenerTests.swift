@@ -130,6 +130,35 @@ struct ListenerTests {
         }
     }
 
+    @Test("Who pings over WebSocket and never reads costs next to nothing", arguments: ["ws", "wss"])
+    func unreadPongs(_ door: String) throws {
+        guard Programs.areInstalled(Programs.python, TestCertificates.openssl) else { return }
+        let folder = try TemporaryDirectory()
+        let (certificates, options) = try Self.secure(folder)
+        let hub = try HubProcess(["--\(door)", "127.0.0.1:0"] + options)
+        let authority = door == "ws" ? "-" : certificates.authority
+        let port = "\(try hub.port(of: door))"
+        let before = hub.residentBytes
+        let flood = try ChildProcess(
+            Programs.python, [try Programs.script("ws_pings"), port, authority, "2"],
+            directory: folder.path, label: "flood")
+        let honest = try run(
+            Programs.python,
+            [try Programs.script("paho_listener"), port, "websockets", authority, "v5", "1000"])
+        #expect(honest.status == 0, "\(honest.transcript)")
+        var most = 0
+        let status = poll(seconds: 20) { () -> Int32? in
+            most = max(most, hub.residentBytes - before)
+            return flood.exitStatus
+        }
+        #expect(status == 0, "\(flood.transcript)")
+        let sent = Int(flood.output.trimmingCharacters(in: .whitespacesAndNewlines))
+        #expect(try #require(sent) > 1 << 20, "so few pings test nothing")
+        // 2 GB over TLS and 50 MB without it when each ping had its own pong.
+        #expect(most < 32 << 20, "\(most >> 20) MiB")
+        #expect(try hub.stop() == 0, "\(hub.transcript)")
+    }
+
     @Test("Whoever asks the WebSocket door for something else is told what it is")
     func otherRequests() throws {
         let hub = try HubProcess(["--ws", "127.0.0.1:0"])

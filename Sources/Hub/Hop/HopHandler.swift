@@ -22,6 +22,9 @@ final class HopHandler: ChannelDuplexHandler, HopSocket {
     private var isReadWanted = false
     /// Bytes that were sent while the channel was full: no more than `HopLimits.sentBytesMax`.
     private var waitingBytes = 0
+    /// Those of them that were not written yet: together they cost one write, which is kilobytes under TLS however
+    /// short it is.
+    private var gathered = ByteBuffer()
 
     init(_ end: HopSocketEnd, origin: ConnectionOrigin, isFramed: Bool, cut: @escaping () -> Void) {
         self.end = end
@@ -54,9 +57,15 @@ final class HopHandler: ChannelDuplexHandler, HopSocket {
     }
 
     func channelWritabilityChanged(context: ChannelHandlerContext) {
-        guard context.channel.isWritable, waitingBytes > 0, let port else { return }
-        end.sent(waitingBytes, on: port)
-        waitingBytes = 0
+        guard context.channel.isWritable, waitingBytes > 0, port != nil else { return }
+        tellSent(waitingBytes - gathered.readableBytes)
+        writeGathered(context)
+        if context.channel.isWritable { tellSent(waitingBytes) }
+    }
+
+    private func tellSent(_ byteCount: Int) {
+        waitingBytes -= byteCount
+        if let port { end.sent(byteCount, on: port) }
     }
 
     func channelInactive(context: ChannelHandlerContext) { ended() }
@@ -75,6 +84,24 @@ final class HopHandler: ChannelDuplexHandler, HopSocket {
 
     func send(_ bytes: UnsafeRawBufferPointer) -> Int {
         guard let context else { return bytes.count }
+        if context.channel.isWritable, gathered.readableBytes == 0 {
+            write(bytes, context)
+            if context.channel.isWritable { return bytes.count }
+        } else {
+            gathered.writeBytes(bytes)
+        }
+        waitingBytes += bytes.count
+        return 0
+    }
+
+    private func writeGathered(_ context: ChannelHandlerContext) {
+        guard gathered.readableBytes > 0 else { return }
+        let bytes = gathered
+        gathered = ByteBuffer()
+        bytes.withUnsafeReadableBytes { write($0, context) }
+    }
+
+    private func write(_ bytes: UnsafeRawBufferPointer, _ context: ChannelHandlerContext) {
         var buffer: ByteBuffer
         if isFramed {
             let header = WebSocketFrameHeader.bytes(WebSocketFrameHeader.binary, payloadBytes: bytes.count)
@@ -85,14 +112,12 @@ final class HopHandler: ChannelDuplexHandler, HopSocket {
         }
         buffer.writeBytes(bytes)
         context.writeAndFlush(wrapOutboundOut(buffer), promise: nil)
-        if context.channel.isWritable { return bytes.count }
-        waitingBytes += bytes.count
-        return 0
     }
 
     func close() {
         port = nil
         guard let context else { return }
+        writeGathered(context)
         // Each handler says its last word, TLS and WebSocket with a time limit of their own.
         context.close(promise: nil)
         resumeReading()

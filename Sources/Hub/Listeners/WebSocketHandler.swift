@@ -22,6 +22,10 @@ final class WebSocketHandler: ChannelDuplexHandler {
     }
     private var state = State.open
     private var closeTimer: Scheduled<Void>?
+    /// The payload of a ping that has no answer yet, 125 bytes at most: the newest is enough (RFC 6455 §5.5.3).
+    private var unanswered: [UInt8]?
+    /// Something wants to read, and a peer that pings and does not read may not be.
+    private var isReadWanted = false
 
     func handlerRemoved(context: ChannelHandlerContext) { closeTimer?.cancel() }
 
@@ -44,17 +48,43 @@ final class WebSocketHandler: ChannelDuplexHandler {
         if state == .open, payload.readableBytes > 0 { context.fireChannelRead(wrapInboundOut(payload)) }
         for control in controls { take(control, context) }
         if let violation { refuse(violation, context) }
+        answer(context)
+    }
+
+    func read(context: ChannelHandlerContext) {
+        guard unanswered != nil else { return context.read() }
+        isReadWanted = true
+    }
+
+    func channelWritabilityChanged(context: ChannelHandlerContext) {
+        answer(context)
+        context.fireChannelWritabilityChanged()
+    }
+
+    /// One pong for all the pings that came, once the channel has room: what a peer that does not read makes the
+    /// hub write stays bounded.
+    private func answer(_ context: ChannelHandlerContext) {
+        guard let ping = unanswered, context.channel.isWritable else { return }
+        unanswered = nil
+        write(WebSocketFrameHeader.pong, ping, context, promise: nil)
+        resumeReading(context)
+    }
+
+    private func resumeReading(_ context: ChannelHandlerContext) {
+        guard isReadWanted else { return }
+        isReadWanted = false
+        context.read()
     }
 
     private func take(_ control: WebSocketReader.Control, _ context: ChannelHandlerContext) {
         switch control {
         case .ping(let bytes):
-            guard state == .open else { return }
-            write(WebSocketFrameHeader.pong, bytes, context, promise: nil)
+            if state == .open { unanswered = bytes }
         case .pong: return
         case .close(let bytes):
             // The peer ends it, or has answered: the status goes back as it came (RFC 6455 §5.5.1).
             if state == .open {
+                unanswered = nil
                 write(WebSocketFrameHeader.close, Array(bytes.prefix(2)), context, promise: nil)
             }
             finish(context)
@@ -63,16 +93,16 @@ final class WebSocketHandler: ChannelDuplexHandler {
 
     private func refuse(_ violation: WebSocketReader.Violation, _ context: ChannelHandlerContext) {
         guard state == .open else { return finish(context) }
+        unanswered = nil
         let status = [UInt8(violation.code >> 8), UInt8(violation.code & 0xFF)]
         write(WebSocketFrameHeader.close, status + Array(violation.reason.utf8), context, promise: nil)
         finish(context)
     }
 
-    /// Ends the connection behind what was written.
+    /// Ends the connection behind what was written, or soon.
     private func finish(_ context: ChannelHandlerContext) {
         guard state != .closed else { return }
-        state = .closed
-        closeTimer?.cancel()
+        end(.closed, context)
         let bound = context.loopBound
         let written = context.eventLoop.makePromise(of: Void.self)
         written.futureResult.whenComplete { _ in bound.value.close(promise: nil) }
@@ -84,14 +114,24 @@ final class WebSocketHandler: ChannelDuplexHandler {
             if state == .closing { promise?.succeed(()) } else { context.close(mode: mode, promise: promise) }
             return
         }
-        state = .closing
+        end(.closing, context)
         // 1000: what the connection was for is done.
         write(WebSocketFrameHeader.close, [0x03, 0xE8], context, promise: promise)
-        let bound = NIOLoopBound((handler: self, context: context), eventLoop: context.eventLoop)
-        closeTimer = context.eventLoop.scheduleTask(in: Self.closeTimeout) {
-            bound.value.handler.state = .closed
-            bound.value.context.close(promise: nil)
+    }
+
+    /// Pings get no answer any more; what still comes is read, so that the peer's end is noticed. A peer that
+    /// takes nothing is not waited for.
+    private func end(_ state: State, _ context: ChannelHandlerContext) {
+        self.state = state
+        unanswered = nil
+        if closeTimer == nil {
+            let bound = NIOLoopBound((handler: self, context: context), eventLoop: context.eventLoop)
+            closeTimer = context.eventLoop.scheduleTask(in: Self.closeTimeout) {
+                bound.value.handler.state = .closed
+                bound.value.context.close(promise: nil)
+            }
         }
+        resumeReading(context)
     }
 
     private func write(
