@@ -7,7 +7,9 @@ import sys
 import time
 
 port, ca, seconds = sys.argv[1:]
-door = socket.create_connection(("localhost", int(port)))
+door = socket.socket()
+door.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
+door.connect(("localhost", int(port)))
 if ca != "-":
     door = ssl.create_default_context(cafile=ca).wrap_socket(door, server_hostname="localhost")
 door.sendall(
