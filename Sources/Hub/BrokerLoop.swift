@@ -66,6 +66,8 @@ package final class BrokerLoop: @unchecked Sendable {
     let logins = LoginThread()
     /// By `ConnectionOrigin.listener`, the last for all others.
     var listeners: [ListenerUsage]
+    /// Limits of their clients, likewise; none where all have the broker's own.
+    var clientLimits: [ClientLimits] = []
     /// Connections without a CONNECT, oldest first from `pendingHead` on, with others that are settled.
     var pending: [ConnectionPlace] = []
     var pendingHead = 0

@@ -68,7 +68,7 @@ extension Connection {
             try publishOrdinary(view, topic, body, now)
             return
         }
-        if case .exactlyOnce = view.qos, isRepeated(view, loop) {
+        if case .exactlyOnce = view.qos, try isRepeated(view, loop) {
             loop.fence(self, packetIdentifier: view.packetIdentifier, answer: .pubrec)
             return
         }
@@ -127,10 +127,14 @@ extension Connection {
     }
 
     /// A QoS 2 publish whose packet identifier is still in use is the same message again: [MQTT-4.3.3-10].
-    private func isRepeated(_ view: PublishView, _ loop: BrokerLoop) -> Bool {
+    private func isRepeated(_ view: PublishView, _ loop: BrokerLoop) throws(WireError) -> Bool {
         guard let session else { return false }
         _ = clientNumber()
         if !session.inbound.insert(view.packetIdentifier) { return true }
+        guard session.inbound.count <= receiveMaximum else {
+            session.inbound.remove(view.packetIdentifier)
+            throw WireError(.receiveMaximumExceeded, "more messages at QoS 2 are unfinished than may be")
+        }
         guard !loop.recovered.isEmpty, loop.recovered[client]?.remove(view.packetIdentifier) != nil
         else { return false }
         // After a restart the session is new but the log remembers. A re-sent message must have DUP set

@@ -92,6 +92,10 @@ package final class Connection {
     /// It has not sent its CONNECT yet.
     var isPending = false
     var connectTimeoutNanoseconds: UInt64 = 30_000_000_000
+    /// Of its listener's `ClientLimits`, those that are looked at before the broker is.
+    var packetBytesMax = 0
+    var receiveMaximum = 0
+    var topicLevelsMax = 0
     /// The client has a rate of messages or bytes.
     var isRated = false
     var messageRate = RateMeter()
@@ -158,7 +162,7 @@ package final class Connection {
         while at < bytes.count, phase.rawValue < Phase.authenticating.rawValue {
             let rest = UnsafeRawBufferPointer(rebasing: bytes[at...])
             // A stranger gets no memory worth speaking of.
-            let bytesMax = phase == .connected ? loop.packetBytesMax : Self.connectBytesMax
+            let bytesMax = phase == .connected ? packetBytesMax : Self.connectBytesMax
             switch scanFrame(rest, packetBytesMax: bytesMax) {
             case .frame(let bodyOffset, let bodyBytes):
                 let body = UnsafeRawBufferPointer(rebasing: rest[bodyOffset..<(bodyOffset + bodyBytes)])
@@ -304,6 +308,7 @@ package final class Connection {
     private func findRoute(
         of topic: UnsafeRawBufferPointer, _ match: inout IngestTable.Match?
     ) throws(WireError) -> UInt32? {
+        if isTooDeep(topic) { throw Self.tooDeep }
         if let index = loop.routes.find(topic) {
             if let rights, !mayPublish(topic, to: index, rights) { throw Self.notAuthorized }
             publishesTelemetry = true
@@ -336,6 +341,15 @@ package final class Connection {
         return index
     }
 
+    /// One has no more levels than bytes and one.
+    private func isTooDeep(_ topic: UnsafeRawBufferPointer) -> Bool {
+        guard topic.count >= topicLevelsMax else { return false }
+        var levels = 1
+        for byte in topic where byte == UInt8(ascii: "/") { levels += 1 }
+        return levels > topicLevelsMax
+    }
+
+    private static let tooDeep = WireError(.topicNameInvalid, "the topic has too many levels")
     static let deviceLimit = WireError(.quotaExceeded, "the hub's limit of devices is reached")
 
     /// The rights of the client are others now: the topic of its next message is looked up again.

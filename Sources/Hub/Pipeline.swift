@@ -81,7 +81,10 @@ final class Pipeline: Sendable {
         loop = BrokerLoop(
             executor: thread, queue: queue, storage: storage, clock: clock, limits: limits,
             counters: counters, seed: .random(in: .min ... .max), ingest: configuration.ingestTable)
-        loop.use(configuration.allListeners.map { limits.listener.with($0.limits) })
+        let own = ClientLimits(limits.broker)
+        loop.use(
+            configuration.allListeners.map { limits.listener.with($0.limits) },
+            clients: configuration.allListeners.map { $0.limits.applied(to: own) })
         loop.use(
             AccessControl(
                 configuration.access, listeners: configuration.listenerAccess, ingest: configuration.ingest,

@@ -7,16 +7,17 @@ extension Broker {
     ///   - connection: never seen before.
     ///   - assignedIdentifier: the client identifier to use when the client sent none; unique.
     ///   - rights: what `access` knows the client by; the hub has let it in.
+    ///   - limitsPlace: of the client's limits among those of `use`, from 1; 0 for the broker's own.
     ///   - now: monotonic nanoseconds.
     package mutating func connect(
         _ connection: ConnectionID, _ packet: Connect, assignedIdentifier: String, rights: AnyObject? = nil,
-        now: UInt64, actions: inout [BrokerAction]
+        limitsPlace: Int = 0, now: UInt64, actions: inout [BrokerAction]
     ) {
         guard connections[connection] == nil else {
             fail(connection, .protocolError, now: now, actions: &actions)
             return
         }
-        if let reason = refusal(packet) {
+        if let reason = refusal(packet, levelsMax: clientLimits[limitsPlace].topicLevels) {
             counters.connectsRefused += 1
             let connack = Connack(sessionPresent: false, reason: reason)
             actions.append(.send(connection, .connack(connack)))
@@ -30,6 +31,7 @@ extension Broker {
 
         let former = sessions[identifier]
         let session = former ?? makeSession(identifier, version: packet.version)
+        session.limitsPlace = limitsPlace
         let properties = adopt(packet, session, connection, assigned: isAssigned ? identifier.text : nil)
         setRights(rights, of: session)
         session.isResumed = former != nil
@@ -61,7 +63,7 @@ extension Broker {
     }
 
     /// Why the CONNECT is refused, if so.
-    private func refusal(_ packet: Connect) -> ReasonCode? {
+    private func refusal(_ packet: Connect, levelsMax: Int) -> ReasonCode? {
         let isV5 = packet.version == .v5
         if isV5, packet.properties.authenticationMethod != nil { return .badAuthenticationMethod }
         if isV5, packet.properties.authenticationData != nil { return .protocolError }
@@ -72,12 +74,12 @@ extension Broker {
             return .clientIdentifierNotValid
         }
         if let will = packet.will {
-            guard TopicName.isValid(will.topic, levelsMax: limits.topicLevels) else {
+            guard TopicName.isValid(will.topic, levelsMax: levelsMax) else {
                 return isV5 ? .topicNameInvalid : .serverUnavailable
             }
             if SystemTopicName.contains(will.topic) { return .notAuthorized }
             if let topic = will.properties.responseTopic,
-                !TopicName.isValid(topic, levelsMax: limits.topicLevels)
+                !TopicName.isValid(topic, levelsMax: levelsMax)
             {
                 return .protocolError
             }
@@ -159,8 +161,9 @@ extension Broker {
             session.keepAliveSeconds = keepAliveMax
             answer.serverKeepAlive = keepAliveMax
         }
-        if limits.receiveMaximum != 65_535 { answer.receiveMaximum = limits.receiveMaximum }
-        answer.maximumPacketSize = limits.packetBytesMax
+        let own = limits(of: session)
+        if own.receiveMaximum != 65_535 { answer.receiveMaximum = own.receiveMaximum }
+        answer.maximumPacketSize = own.packetBytesMax
         if limits.topicAliasMaximum > 0 { answer.topicAliasMaximum = limits.topicAliasMaximum }
         answer.assignedClientIdentifier = assigned
         return answer

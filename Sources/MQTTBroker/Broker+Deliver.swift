@@ -149,8 +149,8 @@ extension Broker {
         if session.connection != nil, session.outbound.isDrained, mayStart(session) { return true }
         if isReplay { return session.outbound.queuedReplay < limits.sessionReplayMessages }
         if session.kept.isKept, message.ticket == nil { return hasRoomOnDisk(message, session) }
-        return session.outbound.queuedLive < limits.sessionQueueMessages
-            && session.outbound.queuedLiveBytes + message.byteCount <= limits.sessionQueueBytes
+        return session.outbound.queuedLive < limits(of: session).sessionQueueMessages
+            && session.outbound.queuedLiveBytes + message.byteCount <= limits(of: session).sessionQueueBytes
     }
 
     /// Whether the client takes one more in flight. MQTT 5.0 §4.9.

@@ -83,7 +83,7 @@ extension Broker {
             fail(connection, .protocolError, now: now, actions: &actions)
             return
         }
-        guard let match = match(topic: packet.topic) else {
+        guard !isTooDeep(packet.topic, session), let match = match(topic: packet.topic) else {
             fail(connection, .topicNameInvalid, now: now, actions: &actions)
             return
         }
@@ -124,11 +124,17 @@ extension Broker {
         }
     }
 
+    /// Whether the topic has more levels than the client may use. One has no more levels than bytes and one.
+    private func isTooDeep(_ topic: UnsafeRawBufferPointer, _ session: Session) -> Bool {
+        let levelsMax = limits(of: session).topicLevels
+        return topic.count >= levelsMax && !TopicName.isValid(topic, levelsMax: levelsMax)
+    }
+
     /// What is wrong with the PUBLISH, if anything, so that its connection must end.
     private func fault(_ packet: InboundPublish, _ session: Session) -> ReasonCode? {
         if let box = packet.box {
             if let topic = box.properties.responseTopic,
-                !TopicName.isValid(topic, levelsMax: limits.topicLevels)
+                !TopicName.isValid(topic, levelsMax: limits(of: session).topicLevels)
             {
                 return .protocolError
             }
@@ -138,7 +144,7 @@ extension Broker {
         guard packet.qos != .atMostOnce else { return nil }
         let identifier = packet.packetIdentifier
         if identifier == 0 { return .malformedPacket }
-        if packet.qos == .exactlyOnce, session.inbound.count >= Int(limits.receiveMaximum),
+        if packet.qos == .exactlyOnce, session.inbound.count >= Int(limits(of: session).receiveMaximum),
             !session.inbound.contains(identifier)
         {
             return .receiveMaximumExceeded

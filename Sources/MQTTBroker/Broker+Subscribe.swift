@@ -7,7 +7,8 @@ extension Broker {
         _ packet: Subscribe, _ session: Session, _ connection: ConnectionID,
         verdicts: [Int: QueueVerdict] = [:], now: UInt64, actions: inout [BrokerAction]
     ) {
-        let filters = packet.filters.map { TopicFilter($0.filter, levelsMax: limits.topicLevels) }
+        let levelsMax = limits(of: session).topicLevels
+        let filters = packet.filters.map { TopicFilter($0.filter, levelsMax: levelsMax) }
         // [MQTT-3.8.3-4]
         let isShared = zip(packet.filters, filters).contains { $0.noLocal && $1?.shareGroup != nil }
         guard !packet.filters.isEmpty, !(isShared && session.version == .v5) else {
@@ -63,7 +64,7 @@ extension Broker {
                 actions.append(.queueLeft(connection, group: queue.group))
                 keepUnsubscribed(session, text)
                 reasons.append(.success)
-            } else if TopicFilter(text, levelsMax: limits.topicLevels) == nil {
+            } else if TopicFilter(text, levelsMax: limits(of: session).topicLevels) == nil {
                 reasons.append(.topicFilterInvalid)
             } else {
                 reasons.append(.noSubscriptionExisted)
@@ -83,7 +84,9 @@ extension Broker {
         let isV5 = session.version == .v5
         guard let filter else { return (isV5 ? .topicFilterInvalid : .unspecifiedError, nil) }
         let key = ByteString(request.filter)
-        if session.subscriptions.count >= limits.subscriptionsPerSession, session.subscriptions[key] == nil {
+        if session.subscriptions.count >= limits(of: session).subscriptionsPerSession,
+            session.subscriptions[key] == nil
+        {
             return (isV5 ? .quotaExceeded : .unspecifiedError, nil)
         }
 

@@ -8,6 +8,10 @@ package import MQTTWire
 /// cross.
 package struct Broker: ~Copyable {
     package let limits: BrokerLimits
+    /// By `Session.limitsPlace`; see `use`.
+    var clientLimits: [ClientLimits]
+    /// Of the listener that takes the deepest topics.
+    var topicLevelsMax: Int
     /// What it holds and what it did.
     package var counters = BrokerCounters()
     /// Changes whenever a subscription is added or removed, so that an answer of `hasSubscribers` may be
@@ -51,7 +55,11 @@ package struct Broker: ~Copyable {
         var subscriptionIdentifiers: [UInt32]
     }
 
-    package init(limits: BrokerLimits) { self.limits = limits }
+    package init(limits: BrokerLimits) {
+        self.limits = limits
+        clientLimits = [ClientLimits(limits)]
+        topicLevelsMax = limits.topicLevels
+    }
 
     /// When `advance` has something to do; nil when nothing waits.
     package var nextDeadline: UInt64? { timers.first?.due }
@@ -64,7 +72,7 @@ package struct Broker: ~Copyable {
     /// The subscriptions that match a topic name, for `publish` at once: they are void when any comes or goes.
     /// - Returns: nil when the name is not valid.
     package mutating func match(topic: UnsafeRawBufferPointer) -> TopicMatch? {
-        matchCache.find(topic, version: subscriptionVersion, tree: tree, levelsMax: limits.topicLevels)
+        matchCache.find(topic, version: subscriptionVersion, tree: tree, levelsMax: topicLevelsMax)
     }
 
     /// Takes any packet but the CONNECT that opens a connection.

@@ -23,6 +23,8 @@ package final class Session: @unchecked Sendable {
 
     /// In the order of creation: a key that is cheaper than the client identifier.
     let number: UInt64
+    /// Of its limits among `Broker.clientLimits`: those of the listener that its client came in by.
+    var limitsPlace = 0
     /// nil while the client is away.
     var connection: ConnectionID?
     /// Seconds the session outlives its connection; `UInt32.max` is for ever.

@@ -64,8 +64,16 @@ struct AccessConfigurationTests {
                 "connect_timeout: is a duration such as 10s from 100ms to 3600s"
             ),
             (
-                "listeners:\n  - { type: mqtt, address: \"127.0.0.1:0\", limits: { packet_bytes: 1MiB } }",
-                "packet_bytes: is the same for all listeners"
+                "listeners:\n  - { type: mqtt, address: \"127.0.0.1:0\", limits: { sessions: 7 } }",
+                "hub.yaml:2:53: sessions: is the same for all listeners"
+            ),
+            (
+                "listeners:\n  - { type: mqtt, address: \"127.0.0.1:0\", limits: { topic_levels: 129 } }",
+                "hub.yaml:2:67: topic_levels: is a whole number from 1 to 128"
+            ),
+            (
+                "listeners:\n  - { type: mqtt, address: \"127.0.0.1:0\", limits: { packet_byte: 1MiB } }",
+                "hub.yaml:2:53: unknown limit \"packet_byte\" (did you mean \"packet_bytes\"?)"
             ),
             (
                 "listeners:\n  - { type: mqtt, address: \"127.0.0.1:0\", anonymous: 3 }",
@@ -106,6 +114,17 @@ struct AccessConfigurationTests {
             listeners:
               - { type: mqtt, address: "127.0.0.1:0", limits: { connections: 3, message_rate: none } }
               - { type: ws, address: "0.0.0.0:0", anonymous: true }
+              - type: mqtt
+                address: 127.0.0.1:0
+                limits:
+                  packet_bytes: 64KiB
+                  receive_maximum: 5
+                  topic_levels: 6
+                  subscriptions: 7
+                  session_messages: 8
+                  session_bytes: 9KiB
+                  kept_messages: 10
+                  kept_bytes: 11KiB
             """
         let configuration = try HubConfigurationFile.parse(text, path: "hub.yaml")
         let limits = configuration.limits
@@ -117,8 +136,20 @@ struct AccessConfigurationTests {
         #expect(first.messagesPerSecond == 0)
         #expect(first.bytesPerSecond == 65_536)
         #expect(limits.listener.with(configuration.listeners[1].limits).messagesPerSecond == 10)
-        #expect(configuration.listenerAccess.map(\.isLoopback) == [true, false])
-        #expect(configuration.listenerAccess.map(\.anonymous) == [nil, true])
+        #expect(configuration.listenerAccess.map(\.isLoopback) == [true, false, true])
+        #expect(configuration.listenerAccess.map(\.anonymous) == [nil, true, nil])
+        let hub = ClientLimits(limits.broker)
+        #expect(configuration.listeners[1].limits.applied(to: hub) == hub)
+        var own = hub
+        own.packetBytesMax = 65_536
+        own.receiveMaximum = 5
+        own.topicLevels = 6
+        own.subscriptionsPerSession = 7
+        own.sessionQueueMessages = 8
+        own.sessionQueueBytes = 9_216
+        own.keptQueueMessages = 10
+        own.keptQueueBytes = 11_264
+        #expect(configuration.listeners[2].limits.applied(to: hub) == own)
     }
 
     @Test("who is let in without a user: on loopback while there are no users, else where it is asked for")

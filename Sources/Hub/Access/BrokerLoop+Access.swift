@@ -62,7 +62,7 @@ extension BrokerLoop {
         broker.connect(
             connection.id, packet,
             assignedIdentifier: counters.assignedClientIdentifier(connection.id.rawValue), rights: rights,
-            now: now, actions: &actions)
+            limitsPlace: limitsPlace(of: connection), now: now, actions: &actions)
         perform()
     }
 

@@ -1,4 +1,5 @@
 import Atomics
+package import MQTTBroker
 import Platform
 
 /// What a listener counts; confined to its event loop.
@@ -11,9 +12,28 @@ struct ListenerUsage {
 /// Limits of listeners and clients: who is turned away at the door, who is cut off because he never says who he is,
 /// and who is read more slowly.
 extension BrokerLoop {
-    /// Puts the limits of the listeners in force, in their order; before the first connection.
-    package func use(_ limits: [ListenerLimits]) {
+    /// Puts the limits of the listeners in force, in their order; before the first connection, and before `restore`.
+    ///
+    /// - Parameter clients: those of their clients, in the same order; none where all have the broker's own.
+    package func use(_ limits: [ListenerLimits], clients: [ClientLimits] = []) {
+        precondition(clients.isEmpty || clients.count == limits.count)
         listeners = limits.map { ListenerUsage(limits: $0) }
+        clientLimits = clients
+        broker.use(clients)
+    }
+
+    /// The place of a connection's limits among the broker's.
+    func limitsPlace(of connection: Connection) -> Int {
+        if connection.origin.isInternal || clientLimits.isEmpty { return 0 }
+        return listenerPlace(connection.origin) + 1
+    }
+
+    private func giveLimits(to connection: Connection) {
+        let place = limitsPlace(of: connection)
+        let own = place == 0 ? ClientLimits(limits.broker) : clientLimits[place - 1]
+        connection.packetBytesMax = Int(own.packetBytesMax)
+        connection.receiveMaximum = Int(own.receiveMaximum)
+        connection.topicLevelsMax = own.topicLevels
     }
 
     /// Whether a listener takes one connection more.
@@ -32,6 +52,7 @@ extension BrokerLoop {
     /// A connection that has not sent its CONNECT yet. When too many have not, the one that has been silent longest
     /// goes: a flood of silent sockets takes no place of a client that speaks.
     func beginPending(_ connection: Connection) {
+        giveLimits(to: connection)
         if connection.origin.isInternal { return }
         listeners[listenerPlace(connection.origin)].connections += 1
         let limits = listeners[listenerPlace(connection.origin)].limits

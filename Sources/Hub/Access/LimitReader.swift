@@ -29,18 +29,44 @@ struct LimitReader {
         let set: @Sendable (inout HubLimits, Int) -> Void
     }
 
+    private struct ListenerSetting {
+        let name: String
+        let unit: Unit
+        let range: ClosedRange<Int>
+        let set: @Sendable (inout ListenerLimits.Changes, Int) -> Void
+    }
+
+    private static let timeoutRange = 100_000_000...3_600_000_000_000
+    private static let packetRange = 1_024...268_435_455
+
     /// What a listener may say for itself; the same names stand at the top for all listeners.
-    private static let listenerSettings:
-        [(String, Unit, ClosedRange<Int>, @Sendable (inout ListenerLimits.Changes, Int) -> Void)] = [
-            ("connections", .count, 1...10_000_000, { $0.connections = $1 }),
-            ("connect_rate", .rate, 1...1_000_000, { $0.connectsPerSecond = $1 }),
-            ("message_rate", .rate, 1...100_000_000, { $0.messagesPerSecond = $1 }),
-            ("byte_rate", .byteRate, 1...1 << 40, { $0.bytesPerSecond = $1 }),
-            (
-                "connect_timeout", .duration, 100_000_000...3_600_000_000_000,
-                { $0.connectTimeoutNanoseconds = UInt64($1) }
-            ),
-        ]
+    private static let listenerSettings = [
+        ListenerSetting(name: "connections", unit: .count, range: 1...10_000_000) { $0.connections = $1 },
+        ListenerSetting(name: "connect_rate", unit: .rate, range: 1...1_000_000) {
+            $0.connectsPerSecond = $1
+        },
+        ListenerSetting(name: "message_rate", unit: .rate, range: 1...100_000_000) {
+            $0.messagesPerSecond = $1
+        },
+        ListenerSetting(name: "byte_rate", unit: .byteRate, range: 1...1 << 40) { $0.bytesPerSecond = $1 },
+        ListenerSetting(name: "connect_timeout", unit: .duration, range: timeoutRange) {
+            $0.connectTimeoutNanoseconds = UInt64($1)
+        },
+        ListenerSetting(name: "packet_bytes", unit: .bytes, range: packetRange) {
+            $0.packetBytesMax = UInt32($1)
+        },
+        ListenerSetting(name: "receive_maximum", unit: .count, range: 1...65_535) {
+            $0.receiveMaximum = UInt16($1)
+        },
+        ListenerSetting(name: "topic_levels", unit: .count, range: 1...128) { $0.topicLevels = $1 },
+        ListenerSetting(name: "subscriptions", unit: .count, range: 1...10_000_000) { $0.subscriptions = $1 },
+        ListenerSetting(name: "session_messages", unit: .count, range: 0...100_000_000) {
+            $0.sessionMessages = $1
+        },
+        ListenerSetting(name: "session_bytes", unit: .bytes, range: 0...1 << 40) { $0.sessionBytes = $1 },
+        ListenerSetting(name: "kept_messages", unit: .count, range: 0...100_000_000) { $0.keptMessages = $1 },
+        ListenerSetting(name: "kept_bytes", unit: .bytes, range: 0...1 << 40) { $0.keptBytes = $1 },
+    ]
 
     static let settings: [Setting] = [
         Setting(name: "connections", unit: .count, range: 1...10_000_000) { $0.connections = $1 },
@@ -50,14 +76,14 @@ struct LimitReader {
         Setting(name: "connect_rate", unit: .rate, range: 1...1_000_000) {
             $0.listener.connectsPerSecond = $1
         },
-        Setting(name: "connect_timeout", unit: .duration, range: 100_000_000...3_600_000_000_000) {
+        Setting(name: "connect_timeout", unit: .duration, range: timeoutRange) {
             $0.listener.connectTimeoutNanoseconds = UInt64($1)
         },
         Setting(name: "message_rate", unit: .rate, range: 1...100_000_000) {
             $0.listener.messagesPerSecond = $1
         },
         Setting(name: "byte_rate", unit: .byteRate, range: 1...1 << 40) { $0.listener.bytesPerSecond = $1 },
-        Setting(name: "packet_bytes", unit: .bytes, range: 1_024...268_435_455) {
+        Setting(name: "packet_bytes", unit: .bytes, range: packetRange) {
             $0.broker.packetBytesMax = UInt32($1)
         },
         Setting(name: "partial_bytes", unit: .bytes, range: 1 << 20...1 << 40) { $0.partialBytesMax = $1 },
@@ -74,6 +100,16 @@ struct LimitReader {
             $0.broker.sessionQueueMessages = $1
         },
         Setting(name: "session_bytes", unit: .bytes, range: 0...1 << 40) { $0.broker.sessionQueueBytes = $1 },
+        Setting(name: "kept_messages", unit: .count, range: 0...100_000_000) {
+            $0.broker.keptQueueMessages = $1
+        },
+        Setting(name: "kept_bytes", unit: .bytes, range: 0...1 << 40) { $0.broker.keptQueueBytes = $1 },
+        Setting(name: "kept_messages_all", unit: .count, range: 0...1_000_000_000) {
+            $0.broker.keptQueueMessagesAll = $1
+        },
+        Setting(name: "kept_bytes_all", unit: .bytes, range: 0...1 << 40) {
+            $0.broker.keptQueueBytesAll = $1
+        },
         Setting(name: "inflight", unit: .count, range: 1...65_535) { $0.broker.inflightMax = $1 },
         Setting(name: "receive_maximum", unit: .count, range: 1...65_535) {
             $0.broker.receiveMaximum = UInt16($1)
@@ -114,15 +150,15 @@ struct LimitReader {
     mutating func readListener(_ node: Node) -> ListenerLimits.Changes {
         var changes = ListenerLimits.Changes()
         for (name, value, key) in entries(node) {
-            guard let setting = Self.listenerSettings.first(where: { $0.0 == name }) else {
+            guard let setting = Self.listenerSettings.first(where: { $0.name == name }) else {
                 if Self.settings.contains(where: { $0.name == name }) {
                     problem(key, "\(name): is the same for all listeners: write it into limits: at the top")
                 } else {
-                    unknown(key, name, among: Self.listenerSettings.map(\.0))
+                    unknown(key, name, among: Self.listenerSettings.map(\.name))
                 }
                 continue
             }
-            if let number = number(value, name, setting.1, setting.2) { setting.3(&changes, number) }
+            if let number = number(value, name, setting.unit, setting.range) { setting.set(&changes, number) }
         }
         return changes
     }

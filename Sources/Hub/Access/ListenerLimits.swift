@@ -1,3 +1,5 @@
+package import MQTTBroker
+
 /// Limits of a listener, and of each client that comes in by it. 0 means none where it is a rate.
 package struct ListenerLimits: Sendable, Equatable {
     /// Connections of this listener; `HubLimits.connections` bounds all together.
@@ -22,8 +24,30 @@ package struct ListenerLimits: Sendable, Equatable {
         package var messagesPerSecond: Int?
         package var bytesPerSecond: Int?
         package var connectTimeoutNanoseconds: UInt64?
+        package var packetBytesMax: UInt32?
+        package var receiveMaximum: UInt16?
+        package var topicLevels: Int?
+        package var subscriptions: Int?
+        package var sessionMessages: Int?
+        package var sessionBytes: Int?
+        package var keptMessages: Int?
+        package var keptBytes: Int?
 
         package init() {}
+
+        /// What the clients of the listener have, where the broker's own are these.
+        package func applied(to own: ClientLimits) -> ClientLimits {
+            var limits = own
+            if let value = packetBytesMax { limits.packetBytesMax = value }
+            if let value = receiveMaximum { limits.receiveMaximum = value }
+            if let value = topicLevels { limits.topicLevels = value }
+            if let value = subscriptions { limits.subscriptionsPerSession = value }
+            if let value = sessionMessages { limits.sessionQueueMessages = value }
+            if let value = sessionBytes { limits.sessionQueueBytes = value }
+            if let value = keptMessages { limits.keptQueueMessages = value }
+            if let value = keptBytes { limits.keptQueueBytes = value }
+            return limits
+        }
     }
 
     func with(_ changes: Changes) -> ListenerLimits {

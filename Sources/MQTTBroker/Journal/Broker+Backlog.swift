@@ -13,8 +13,8 @@ package struct BacklogRequest: Sendable {
 extension Broker {
     /// Whether a session that the journal keeps may hold one message more.
     func hasRoomOnDisk(_ message: Message, _ session: Session) -> Bool {
-        session.outbound.queuedLive < limits.keptQueueMessages
-            && session.outbound.queuedLiveBytes + message.byteCount <= limits.keptQueueBytes
+        session.outbound.queuedLive < limits(of: session).keptQueueMessages
+            && session.outbound.queuedLiveBytes + message.byteCount <= limits(of: session).keptQueueBytes
             && counters.keptMessages < limits.keptQueueMessagesAll
             && counters.keptBytes + message.byteCount <= limits.keptQueueBytesAll
     }

@@ -72,7 +72,7 @@ extension Broker {
     /// A backlog that the journal kept, once its members are there again.
     mutating func restoreShare(_ backlog: Session) {
         guard let text = backlog.kept.share,
-            let filter = TopicFilter(text, levelsMax: limits.topicLevels),
+            let filter = TopicFilter(text, levelsMax: topicLevelsMax),
             let group = tree.sharedGroup(filter)
         else {
             counters.queued -= backlog.outbound.queuedCount

@@ -176,7 +176,7 @@ extension Broker {
         sessions[ByteString(session.clientIdentifier)] = session
         counters.sessions += 1
         for (text, options) in zip(restored.subscriptions.keys, restored.subscriptions.values) {
-            guard let filter = TopicFilter(text.text, levelsMax: limits.topicLevels) else { continue }
+            guard let filter = TopicFilter(text.text, levelsMax: topicLevelsMax) else { continue }
             let subscription = Subscription(
                 session: session, qos: QoS(rawValue: options.options & JournalFlags.qosMask) ?? .atLeastOnce,
                 noLocal: options.options & JournalFlags.noLocal != 0,
@@ -235,7 +235,7 @@ extension Broker {
     /// Retains what the hub has kept elsewhere, and tells nobody: whoever was to get it got it when it was new.
     package mutating func retainAgain(_ message: Message) {
         guard message.isRestoredByHub, !message.payload.isEmpty,
-            TopicName.isValid(message.topic, levelsMax: limits.topicLevels)
+            TopicName.isValid(message.topic, levelsMax: topicLevelsMax)
         else { return }
         let levels = TopicName.levels(message.topic)
         guard retained.hasRoom(for: message, levels: levels, limits: limits) else {
