@@ -139,7 +139,7 @@ extension Broker {
         }
         // Own messages come first; then the session does its share of what waits for its groups.
         guard !session.sharedGroups.isEmpty, session.outbound.isDrained, mayStart(session),
-            takeFromBacklogs(session, now: now)
+            takeFromBacklogs(session, now: now, actions: &actions)
         else { return }
         pump(session, burstBytes: burstLeft, now: now, actions: &actions)
     }

@@ -87,7 +87,7 @@ extension Broker {
     ) {
         let members = group.members.values
         guard !members.isEmpty else { return }
-        if isForBacklog(group) {
+        if isForBacklog(message, group) {
             deliverToBacklog(message, group, now: now, actions: &actions)
             return
         }
@@ -101,13 +101,20 @@ extension Broker {
             if session.connection == nil {
                 // A session that is away keeps nothing at QoS 0.
                 let keeps = min(members[position].qos, message.qos) != .atMostOnce
-                if away == nil, keeps, hasRoom(message, session, isReplay: false) { away = position }
+                if away == nil, keeps, journal.isEnabled || hasRoom(message, session, isReplay: false) {
+                    away = position
+                }
             } else if hasRoom(message, session, isReplay: false) {
                 chosen = position
                 break
             } else if full == nil {
                 full = position
             }
+        }
+        if journal.isEnabled, chosen == nil, full == nil, away != nil {
+            // Who is there may not have it: it waits for whoever comes and may.
+            deliverToBacklog(message, group, now: now, actions: &actions)
+            return
         }
         let position = chosen ?? full ?? away ?? group.turn % members.count
         group.turn = (position + 1) % members.count

@@ -92,6 +92,52 @@ extension Outbound {
         return positions
     }
 
+    /// The place in what waits of the first message with a number above that one. Only of a backlog, where all have
+    /// numbers.
+    func placeQueued(after number: UInt64) -> Int {
+        var low = 0
+        var high = queue.count
+        while low < high {
+            let middle = (low + high) / 2
+            if queue[middle].number > number { high = middle } else { low = middle + 1 }
+        }
+        return low
+    }
+
+    /// Positions of the bodies that wait behind a number.
+    func positions(after number: UInt64, countMax: Int, bytesMax: Int) -> [UInt64] {
+        var positions: [UInt64] = []
+        var bytes = 0
+        for offset in placeQueued(after: number)..<queue.count where queue[offset].state != .done {
+            bytes += queue[offset].byteCount
+            if positions.count >= countMax || (!positions.isEmpty && bytes > bytesMax) { break }
+            positions.append(queue[offset].position)
+        }
+        return positions
+    }
+
+    /// Takes a message out of the middle of what waits; a hole with its number stays until all before it are gone.
+    mutating func takeQueued(at offset: Int) -> Delivery {
+        let delivery = queue[offset]
+        queue[offset].forget()
+        queue[offset].state = .done
+        holeCount += 1
+        uncount(delivery)
+        return delivery
+    }
+
+    /// Closes the holes when they are most of it.
+    /// - Returns: whether it did, and places in `queue` are other ones now.
+    mutating func closeHoles() -> Bool {
+        dropHoles()
+        guard holeCount > 64, holeCount > queue.count / 2 else { return false }
+        var closed = RingBuffer<Delivery>()
+        for offset in 0..<queue.count where queue[offset].state != .done { closed.append(queue[offset]) }
+        queue = closed
+        holeCount = 0
+        return true
+    }
+
     /// Gives bodies that were read to the messages that are next.
     /// - Parameter bodies: by position, as they were asked for.
     mutating func fill(_ bodies: [UInt64: Message], countMax: Int) {

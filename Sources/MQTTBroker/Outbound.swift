@@ -45,6 +45,8 @@ struct Outbound {
     /// The number of the first that was not sent on this connection.
     var next: UInt64 = 1
     var queue = RingBuffer<Delivery>()
+    /// Places in it whose message was taken out of the middle.
+    var holeCount = 0
     /// The last number given out before a message is sent; see `Delivery.number`.
     var lastNumber: UInt64 = 0
     /// Messages that left `queue` so far: places in it are told from there.
@@ -64,7 +66,7 @@ struct Outbound {
     /// Topic, payload and properties of the former; retained messages are in memory anyway.
     private(set) var queuedLiveBytes = 0
 
-    var queuedCount: Int { queue.count }
+    var queuedCount: Int { queue.count - holeCount }
     /// What comes at QoS 0 has to wait behind something.
     var hasUnacknowledgedWaiting: Bool { queuedReplay > 0 || queuedUnacknowledged > 0 }
     /// All in flight was sent on this connection.
@@ -121,8 +123,24 @@ struct Outbound {
     var firstQueued: Delivery? { queue.first }
 
     @discardableResult mutating func dequeue() -> Delivery? {
+        dropHoles()
         guard let delivery = queue.popFirst() else { return nil }
         dequeuedCount += 1
+        uncount(delivery)
+        return delivery
+    }
+
+    /// Nothing that was taken out of the middle stands at the front.
+    mutating func dropHoles() {
+        while holeCount > 0, queue.first?.state == .done {
+            queue.popFirst()
+            dequeuedCount += 1
+            holeCount -= 1
+        }
+    }
+
+    /// A message has left what waits.
+    mutating func uncount(_ delivery: Delivery) {
         if delivery.position != 0, delivery.message != nil {
             presentCount -= 1
             presentBytes -= delivery.byteCount
@@ -134,7 +152,6 @@ struct Outbound {
             queuedLive -= 1
             queuedLiveBytes -= delivery.byteCount
         }
-        return delivery
     }
 
     /// The next in flight that has to be sent again on this connection; from then on it counts as sent.

@@ -19,6 +19,8 @@ final class SharedGroup {
     var filter: String?
     /// What waits while no member is there; see `Broker+Share.swift`.
     var backlog: Session?
+    /// How far members have looked through it, by the number of their session.
+    var looks: [UInt64: ShareLook] = [:]
 }
 
 /// All subscriptions by filter: a tree with one step a level. Matching visits, a level, the child of that

@@ -26,6 +26,7 @@ extension BrokerLoop {
             leaveForbiddenQueues(connection)
         }
         broker.accessChanged()
+        broker.pumpShared(now: clock.monotonicNanoseconds(), actions: &actions)
         perform()
         flushAll()
     }

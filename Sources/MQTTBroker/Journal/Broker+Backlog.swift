@@ -3,6 +3,16 @@ import MQTTWire
 /// Bodies that a session waits for, to be read from the journal.
 package struct BacklogRequest: Sendable {
     let connection: ConnectionID
+    /// Set when they wait for a group, and the session is to see which of them it may have.
+    var look: SharedLook?
+
+    struct SharedLook {
+        /// The number of the backlog's session.
+        let backlog: UInt64
+        /// `ShareLook.number` when it was asked.
+        let after: UInt64
+    }
+
     package let round: UInt64
     package let positions: [UInt64]
     /// All of them are durable when the journal is durable up to here.
@@ -70,6 +80,16 @@ extension Broker {
             session.kept.readRound == request.round
         else { return }
         session.kept.isReading = false
+        if let look = request.look {
+            return looked(look, request, bodies, session, now: now, actions: &actions)
+        }
+        let found = readable(request, bodies)
+        session.outbound.fill(found, countMax: limits.presentMessages)
+        pump(session, now: now, actions: &actions)
+    }
+
+    /// The bodies by position; an empty topic stands for what does not read back.
+    mutating func readable(_ request: BacklogRequest, _ bodies: [Message?]) -> [UInt64: Message] {
         var found: [UInt64: Message] = [:]
         for (position, body) in zip(request.positions, bodies) {
             if let body {
@@ -79,7 +99,6 @@ extension Broker {
                 found[position] = Message(topic: "", payload: [], qos: .atLeastOnce, retain: false)
             }
         }
-        session.outbound.fill(found, countMax: limits.presentMessages)
-        pump(session, now: now, actions: &actions)
+        return found
     }
 }

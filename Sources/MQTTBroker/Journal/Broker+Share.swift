@@ -4,7 +4,8 @@ import MQTTWire
 /// goes to whichever member takes it first. MQTT 5.0 §4.8.2.
 ///
 /// It is a session of its own in the journal that no client has. A member takes from it when it has nothing else to
-/// send and its window has room, so that several share the work.
+/// send and its window has room, so that several share the work. One that may have only some of the topics looks through
+/// what waits and leaves the rest where it is; see `Broker+ShareLook.swift`.
 extension Broker {
     /// The group a session shares by a filter is known to it.
     mutating func joinShare(_ session: Session, _ filter: TopicFilter) {
@@ -18,16 +19,23 @@ extension Broker {
     mutating func leaveShare(_ session: Session, _ filter: TopicFilter) {
         guard let group = tree.sharedGroup(filter) else { return }
         session.sharedGroups.removeAll { $0 === group }
+        group.looks[session.number] = nil
         guard group.members.count == 1, let backlog = group.backlog else { return }
         group.backlog = nil
+        group.looks = [:]
         counters.queued -= backlog.outbound.queuedCount
         keepEnded(backlog)
     }
 
-    /// Whether a message for a group is for its backlog: nobody is there, or others wait already.
-    func isForBacklog(_ group: SharedGroup) -> Bool {
+    /// Whether a message for a group is for its backlog: nobody is there, or others wait that somebody who is there
+    /// may have. At QoS 0 there is no order to keep with these.
+    func isForBacklog(_ message: Message, _ group: SharedGroup) -> Bool {
         guard journal.isEnabled else { return false }
-        if let backlog = group.backlog, backlog.outbound.queuedCount > 0 { return true }
+        if message.qos != .atMostOnce, let backlog = group.backlog, backlog.outbound.queuedCount > 0,
+            group.members.values.contains(where: { mayTake(from: backlog, of: group, $0) })
+        {
+            return true
+        }
         return !group.members.values.contains { $0.session.connection != nil }
     }
 
@@ -47,7 +55,9 @@ extension Broker {
         let delivery = Outbound.Delivery(
             message: message, qos: qos, retain: message.retain, subscriptionIdentifiers: [],
             isReplay: false, state: qos == .exactlyOnce ? .awaitingPubrec : .awaitingPuback)
+        let last = backlog.outbound.lastNumber
         deliver(delivery, message, to: backlog, now: now, actions: &actions)
+        if backlog.outbound.lastNumber != last { noteRefused(message, in: group, after: last) }
         for member in group.members.values where member.session.connection != nil {
             pump(member.session, now: now, actions: &actions)
         }
@@ -82,48 +92,56 @@ extension Broker {
         group.backlog = backlog
     }
 
-    /// A member that has lost its right to the filter leaves what waits to the others. One that may have a part of
-    /// the topics takes its share, and what it may not have of that is dropped and counted: which topics wait is on
-    /// disk only.
-    private func mayTake(_ group: SharedGroup, _ session: Session) -> Bool {
-        guard let access, let filter = group.filter else { return true }
-        return access.verdict(onFilter: filter, of: session) != .denied
-    }
-
     /// Moves to a session what it may send of that which waits for its groups.
     /// - Returns: whether there was any.
-    mutating func takeFromBacklogs(_ session: Session, now: UInt64) -> Bool {
+    mutating func takeFromBacklogs(_ session: Session, now: UInt64, actions: inout [BrokerAction]) -> Bool {
         var hasTaken = false
         for group in session.sharedGroups {
             guard let backlog = group.backlog, backlog.outbound.queuedCount > 0,
-                let member = group.members[session.number], member.qos != .atMostOnce,
-                mayTake(group, session)
+                let member = group.members[session.number], member.qos != .atMostOnce
             else { continue }
-            var room = min(session.receiveMaximum, limits.inflightMax) - session.outbound.outstanding
-            room -= session.outbound.queuedCount
-            while room > 0, let waiting = backlog.outbound.dequeue() {
-                room -= 1
-                forgetWaiting(waiting)
-                keepDropped(waiting, backlog)
-                let qos = min(member.qos, waiting.qos)
-                var delivery = Outbound.Delivery(
-                    message: waiting.message, qos: qos,
-                    retain: member.retainAsPublished && waiting.retain,
-                    subscriptionIdentifiers: member.identifiers, isReplay: false,
-                    state: qos == .exactlyOnce ? .awaitingPubrec : .awaitingPuback)
-                delivery.position = waiting.position
-                delivery.absentBytes = waiting.absentBytes
-                // The walk of the cleaning may have passed this session, or does not come to it.
-                keeper.heldBlocks.insert(delivery.position / Self.journalBlockBytes)
-                if session.kept.isKept {
-                    delivery.number = session.outbound.nextNumber()
-                    writeDelivery(delivery, session, byteCount: delivery.byteCount)
+            var room = shareRoom(session)
+            guard room > 0 else { break }
+            switch look(of: session, in: group).verdict {
+            // It leaves what waits to the others.
+            case .denied: continue
+            case .partial: lookThrough(backlog, of: group, session, room: room, actions: &actions)
+            case .allowed:
+                while room > 0, let waiting = backlog.outbound.dequeue() {
+                    room -= 1
+                    move(waiting, from: backlog, to: member)
+                    hasTaken = true
                 }
-                leaveToJournal(&delivery, session)
-                session.outbound.enqueue(delivery)
-                hasTaken = true
             }
         }
         return hasTaken
+    }
+
+    /// How many messages more the session may take into its window.
+    func shareRoom(_ session: Session) -> Int {
+        min(session.receiveMaximum, limits.inflightMax) - session.outbound.outstanding
+            - session.outbound.queuedCount
+    }
+
+    /// Gives a message that waited for a group, and was taken out of its backlog, to a member.
+    mutating func move(_ waiting: Outbound.Delivery, from backlog: Session, to member: Subscription) {
+        let session = member.session
+        forgetWaiting(waiting)
+        keepDropped(waiting, backlog)
+        let qos = min(member.qos, waiting.qos)
+        var delivery = Outbound.Delivery(
+            message: waiting.message, qos: qos, retain: member.retainAsPublished && waiting.retain,
+            subscriptionIdentifiers: member.identifiers, isReplay: false,
+            state: qos == .exactlyOnce ? .awaitingPubrec : .awaitingPuback)
+        delivery.position = waiting.position
+        delivery.absentBytes = waiting.absentBytes
+        // The walk of the cleaning may have passed this session, or does not come to it.
+        keeper.heldBlocks.insert(delivery.position / Self.journalBlockBytes)
+        if session.kept.isKept {
+            delivery.number = session.outbound.nextNumber()
+            writeDelivery(delivery, session, byteCount: delivery.byteCount)
+        }
+        leaveToJournal(&delivery, session)
+        session.outbound.enqueue(delivery)
     }
 }
