@@ -277,12 +277,21 @@ final class QueryFleet: @unchecked Sendable {
                 bundle = QueryBundle(together.compactMap { $0.job?.query })
             }
         }
+        return status(slot)
+    }
+
+    /// As of the last turn, with what was asked for since.
+    var statuses: [QueryStatus] { slots.map { status($0) } }
+
+    private func status(_ slot: Slot) -> QueryStatus {
         slot.lastStatus.definition = slot.opener.definition
         slot.lastStatus.state =
             slot.isPaused
             ? .paused
             : slot.job == nil
-                ? (slot.isStopped ? .stopped : .failed) : isTogether(slot) ? .running : .catchingUp
+                ? (slot.isStopped ? .stopped : slot.failure == nil ? .catchingUp : .failed)
+                : isTogether(slot) ? .running : .catchingUp
+        if slot.failure == nil { slot.lastStatus.failure = nil }
         return slot.lastStatus
     }
 }

@@ -9,7 +9,8 @@ import Telemetry
 /// The queries of a hub on a thread of their own. They read what is durable and nothing else, so a slow query or
 /// sink delays only results.
 final class QueryService: Sendable {
-    typealias Command = @Sendable (QueryFleet) -> Void
+    /// Does something, and returns what tells whoever asked for it: afterwards, when status shows it.
+    typealias Command = @Sendable (QueryFleet) -> @Sendable () -> Void
 
     private struct Mailbox {
         var hasNews = true
@@ -94,7 +95,8 @@ final class QueryService: Sendable {
             let isTaken = mailbox.update { mailbox in
                 if !mailbox.hasEnded {
                     mailbox.commands.append { fleet in
-                        continuation.resume(with: Result { try body(fleet) })
+                        let result = Result { try body(fleet) }
+                        return { continuation.resume(with: result) }
                     }
                 }
                 return !mailbox.hasEnded
@@ -118,7 +120,7 @@ final class QueryService: Sendable {
                 isStopping = mailbox.isStopping
                 return mailbox.commands
             }
-            for command in commands { command(fleet) }
+            carryOut(commands)
             let statuses = fleet.turn(isStopping: isStopping)
             published.withLock { $0 = statuses }
         }
@@ -127,7 +129,15 @@ final class QueryService: Sendable {
             mailbox.hasEnded = true
             return mailbox.commands
         }
-        for command in rest { command(fleet) }
+        carryOut(rest)
+    }
+
+    private func carryOut(_ commands: [Command]) {
+        if commands.isEmpty { return }
+        let answers = commands.map { $0(fleet) }
+        let statuses = fleet.statuses
+        published.withLock { $0 = statuses }
+        for answer in answers { answer() }
     }
 
     /// How long the thread sleeps when nothing arrives: bounds how late a tick or a delivery can be.

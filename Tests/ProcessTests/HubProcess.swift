@@ -6,6 +6,7 @@ import Testing
 final class HubProcess {
     let directory: TemporaryDirectory
     let data: String
+    private let kept: TemporaryDirectory?
     /// The ports it was given; kept over `kill` and `start`.
     private(set) var mqttPort: UInt16 = 0
     private(set) var httpPort: UInt16 = 0
@@ -24,10 +25,12 @@ final class HubProcess {
     ///   - data: the data directory; one that goes with the object when nil.
     ///   - launcher: a program that becomes the hub (`FaultyDisk`, `SmallDisk`), with its arguments.
     ///   - openFilesMax: how many descriptors the system gives it; nil for as many as the test has.
+    ///   - kept: another folder that goes with the object: where `data` is.
     init(
         _ options: [String] = [], configuration: String? = nil, data: String? = nil, launcher: [String] = [],
-        openFilesMax: Int? = nil
+        openFilesMax: Int? = nil, kept: TemporaryDirectory? = nil
     ) throws {
+        self.kept = kept
         let directory = try TemporaryDirectory()
         self.directory = directory
         self.data = data ?? directory.path + "/data"
@@ -109,6 +112,14 @@ final class HubProcess {
         process?.kill()
         errors += process?.errorOutput ?? ""
         process = nil
+    }
+
+    /// Starts it again and kills it at some moment, whether it is ready by then or not.
+    func startAndKill(at moment: () -> Void) throws {
+        let child = try launch()
+        moment()
+        child.kill()
+        errors += child.errorOutput
     }
 
     /// SIGTERM; the exit status, which must come within 10 s.

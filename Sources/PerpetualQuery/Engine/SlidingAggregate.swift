@@ -121,9 +121,14 @@ final class SlidingAggregate {
         return state.merge(block, back)
     }
 
+    /// In the count of slices: the number of `fronts` follows. What sums up to what must be the same after a restore,
+    /// or sums of floats differ in their last digits.
+    private static let hasFronts: UInt32 = 1 << 31
+
     func write(to writer: inout StateWriter) {
-        writer.put(UInt32(slices.count - first))
+        writer.put(UInt32(slices.count - first) | Self.hasFronts)
         writer.put(UInt32(entered - first))
+        writer.put(UInt32(fronts.count))
         for slice in slices[first...] {
             writer.put(slice.time)
             state.write(slice.block, to: &writer)
@@ -131,16 +136,22 @@ final class SlidingAggregate {
     }
 
     func read(_ reader: inout StateReader) throws(CheckpointError) {
-        let count = Int(try reader.take(UInt32.self))
+        let stored = try reader.take(UInt32.self)
+        let count = Int(stored & ~Self.hasFronts)
         let inside = Int(try reader.take(UInt32.self))
-        guard inside <= count else { throw .damaged(at: reader.at) }
+        // Checkpoints of earlier versions do not have it.
+        let behind = stored & Self.hasFronts == 0 ? 0 : Int(try reader.take(UInt32.self))
+        guard inside <= count, behind <= inside else { throw .damaged(at: reader.at) }
         for index in 0..<count {
             let time = try reader.take(Int64.self)
             let block = newBlock()
             slices.append(Slice(time: time, block: block))
             try state.read(&reader, into: block)
             rowCount += Int(state.rows(block))
-            if index < inside {
+            if index + 1 == behind {
+                entered = behind
+                guard turn() == nil else { throw .damaged(at: reader.at) }
+            } else if index >= behind, index < inside {
                 guard state.merge(back, block) == nil else { throw .damaged(at: reader.at) }
                 entered += 1
             }

@@ -183,12 +183,21 @@ final class StreamJoinOperator {
                 drop(number, other)
             }
         }
+        // Of equal times the row that came first: what the heap has in front depends on where rows were put, which
+        // a checkpoint does not keep.
+        misses.sort { before($0, $1, other, isRight: !isRight) }
         var failure: RowFailure?
         for number in misses {
             if failure == nil, let entry = other.entries[number] { failure = miss(entry.row, output, body) }
             drop(number, other)
         }
         return failure
+    }
+
+    private func before(_ left: Int, _ right: Int, _ side: Side, isRight: Bool) -> Bool {
+        guard let left = side.entries[left], let right = side.entries[right] else { return false }
+        let ends = (last(left.row, isRight: isRight), last(right.row, isRight: isRight))
+        return ends.0 == ends.1 ? left.order < right.order : ends.0 < ends.1
     }
 
     private func miss(
