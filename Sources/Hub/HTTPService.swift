@@ -10,7 +10,6 @@ import Telemetry
 /// The HTTP interface: health, metrics, status, devices, records and results, all JSON but the metrics.
 struct HTTPService: Sendable {
     let pipeline: Pipeline
-    let results: ResultFiles
     let startedNanoseconds: UInt64
     let clock: any HubClock
 
@@ -30,7 +29,7 @@ struct HTTPService: Sendable {
         api.get("devices/{id}") { request, context in try device(request, context) }
         api.get("devices/{id}/records") { request, context in try await records(request, context) }
         addQuarantine(to: api)
-        QueryRoutes(service: pipeline.queries, results: results).add(to: api)
+        QueryRoutes(service: pipeline.queries).add(to: api)
         GroupRoutes(service: pipeline.groups, identity: pipeline.queue.identity, clock: clock).add(to: api)
         router.get("**") { request, _ -> Response in
             throw HTTPError(.notFound, message: "there is nothing at \(request.uri.path); see /api/v1/status")
@@ -47,7 +46,7 @@ struct HTTPService: Sendable {
         case .full(let text): problems.append(.text("storage waits for room: " + text))
         case .failed(let text): problems.append(.text("storage failed: " + text))
         }
-        for query in pipeline.queries.statuses where query.state == .failed || query.state == .stopped {
+        for query in pipeline.queries.statuses where [.failed, .stopped, .blocked].contains(query.state) {
             problems.append(.text("query \(query.definition.name): " + (query.failure ?? "")))
         }
         return Self.json(
@@ -71,7 +70,10 @@ struct HTTPService: Sendable {
         let hub = HubStatus(
             pipeline, uptimeSeconds: Int((clock.monotonicNanoseconds() - startedNanoseconds) / 1_000_000_000))
         let groups = try await pipeline.groups.perform { worker in worker.statuses() }
-        return hub.prometheusText + GroupStatus.prometheusText(groups)
+        let queries = QueryStatus.prometheusText(
+            pipeline.queries.statuses, durableEnd: pipeline.queue.durableEnd.bytes,
+            now: EventTime(ticks: clock.wallTicks()))
+        return hub.prometheusText + queries + GroupStatus.prometheusText(groups)
     }
 
     // MARK: Data

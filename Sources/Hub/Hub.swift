@@ -42,7 +42,6 @@ package final class Hub: Sendable {
         do {
             let service = HTTPService(
                 pipeline: pipeline,
-                results: ResultFiles(root: configuration.dataDirectory + "/results/minute", files: files),
                 startedNanoseconds: started, clock: clock)
             let (group, task, address) = try await serve(service, on: configuration.http)
             return Hub(

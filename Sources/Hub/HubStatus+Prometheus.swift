@@ -117,9 +117,6 @@ extension HubStatus {
         metric(
             "headend_mqtt_broker", "gauge", "What the broker holds, and what it dropped or refused.",
             broker.map { ("{of=\"\($0.name)\"}", $0.count) })
-        metric("headend_query_rows_total", "counter", "Result rows of closed windows.", [("", windowsClosed)])
-        metric("headend_query_late_total", "counter", "Readings outside the time policy.", [("", late)])
-        metric("headend_query_open_windows", "gauge", "Windows that are still open.", [("", openWindows)])
         for (name, help, value) in [
             ("offered", "Rows offered to a sink.", \SinkStatus.offered),
             ("delivered", "Rows delivered by a sink.", \SinkStatus.delivered),

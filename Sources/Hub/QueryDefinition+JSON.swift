@@ -11,6 +11,7 @@ extension QueryDefinition {
             Column("outOfOrder", .text(Self.text(timePolicy.outOfOrderToleranceTicks))),
             Column("early", .text(Self.text(timePolicy.earlyToleranceTicks))),
             Column("action", .text("\(timePolicy.lateAction)")), Column("onError", .text(onError.rawValue)),
+            Column("errorPolicies", .array(OnError.allCases.map { .text($0.rawValue) })),
             Column("startAt", .text(startText)), Column("paused", .boolean(isPaused)),
             Column("configured", .boolean(isConfigured)),
             Column(
@@ -54,8 +55,14 @@ extension QueryDefinition {
             case ("startOffset", .bigint(let offset)): startOffset = UInt64(max(offset, 0))
             case ("rowsAfter", .text(let time)): rowsAfter = EventTime.parse(time)
             case ("late", .text(let text)), ("outOfOrder", .text(let text)), ("early", .text(let text)),
-                ("action", .text(let text)), ("onError", .text(let text)), ("startAt", .text(let text)):
+                ("action", .text(let text)), ("startAt", .text(let text)):
                 guard (try? set(column.name, text)) != nil else { return nil }
+            case ("onError", .text(let text)):
+                // Until `divert` had its own name, `drop` stood for it.
+                let isOld = !columns.contains { $0.name == "errorPolicies" }
+                let policy = isOld && text == "drop" ? OnError.divert : OnError(rawValue: text)
+                guard let policy else { return nil }
+                onError = policy
             case ("outputs", .array(let values)): outputs = values.compactMap(Self.output)
             default: break
             }
@@ -85,8 +92,9 @@ extension QueryDefinition {
     ///
     /// - Throws: `.invalid` with what the setting may be.
     package mutating func set(_ setting: String, _ text: String) throws(QueryRequestError) {
-        func fail(_ expected: String) -> QueryRequestError {
-            QueryRequestError(.invalid, "\(setting): \"\(text)\" is not \(expected)")
+        func fail(_ expected: String, _ words: [String] = []) -> QueryRequestError {
+            let hint = Suggestion.nearest(to: text, in: words).map { "; did you mean \($0)?" } ?? ""
+            return QueryRequestError(.invalid, "\(setting): \"\(text)\" is not \(expected)\(hint)")
         }
         let isUnlimited = text == "unlimited" && setting != "outOfOrder"
         switch setting {
@@ -105,10 +113,12 @@ extension QueryDefinition {
             case "adjust": timePolicy.lateAction = .adjust
             case "drop": timePolicy.lateAction = .drop
             case "divert": timePolicy.lateAction = .divert
-            default: throw fail("adjust, drop or divert")
+            default: throw fail("adjust, drop or divert", ["adjust", "drop", "divert"])
             }
         case "onError":
-            guard let policy = OnError(rawValue: text) else { throw fail("drop or stop") }
+            guard let policy = OnError(rawValue: text) else {
+                throw fail("divert, drop, stop or retry", OnError.allCases.map(\.rawValue))
+            }
             onError = policy
         case "startAt":
             if text == "now" {
@@ -136,6 +146,21 @@ extension QueryDefinition {
         var output = outputs.first { $0.name == name } ?? Output(name: name)
         output.topic = topic
         output.isRetained = topic.contains("{")
+        outputs.removeAll { $0.name == name }
+        outputs.append(output)
+    }
+
+    /// `OUTPUT=true` or `OUTPUT=false`: whether its rows go to files, or are retained on their topics.
+    package mutating func setFlag(_ setting: String, _ text: String) throws(QueryRequestError) {
+        guard let equals = text.firstIndex(of: "="),
+            let flag = Bool(String(text[text.index(after: equals)...]))
+        else {
+            throw QueryRequestError(
+                .invalid, "\(setting): \"\(text)\" is not OUTPUT=true or OUTPUT=false, such as alerts=false")
+        }
+        let name = String(text[..<equals])
+        var output = outputs.first { $0.name == name } ?? Output(name: name)
+        if setting == "file" { output.isFile = flag } else { output.isRetained = flag }
         outputs.removeAll { $0.name == name }
         outputs.append(output)
     }

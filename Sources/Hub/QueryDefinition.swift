@@ -11,12 +11,16 @@ package struct QueryDefinition: Sendable, Equatable {
         case time(EventTime)
     }
 
-    /// What becomes of a row that cannot be computed.
-    package enum OnError: String, Sendable {
+    /// What becomes of a row that cannot be computed, or is too large to be put out.
+    package enum OnError: String, Sendable, CaseIterable {
         /// The row goes to `_errors`, counted, and the query goes on.
+        case divert
+        /// The row is left out, counted and shown, and the query goes on.
         case drop
-        /// The query stops, with the event shown, until it is resumed.
+        /// The query stops, with the event shown, until it is resumed or edited.
         case stop
+        /// The query stays before the event, which is shown, and tries again until it is edited.
+        case retry
     }
 
     /// Where the rows of one output go, beside the default.
@@ -36,7 +40,7 @@ package struct QueryDefinition: Sendable, Equatable {
     /// Part of result ids: raised when the query begins anew with another meaning.
     package var version = 1
     package var timePolicy: TimePolicy
-    package var onError = OnError.drop
+    package var onError = OnError.divert
     package var start = Start.now
     package var outputs: [Output] = []
     package var isPaused = false
@@ -73,7 +77,12 @@ package struct QueryDefinition: Sendable, Equatable {
     var settings: StreamSettings {
         var settings = StreamSettings()
         settings.timePolicy = timePolicy
-        settings.errorPolicy = onError == .drop ? .divert : .stop
+        settings.errorPolicy =
+            switch onError {
+            case .divert: .divert
+            case .drop: .drop
+            case .stop, .retry: .stop
+            }
         return settings
     }
 
@@ -101,6 +110,16 @@ package struct QueryRequestError: Error, Sendable, Equatable, CustomStringConver
     package init(_ kind: Kind, _ description: String) {
         self.kind = kind
         self.description = description
+    }
+
+    /// No query has that name.
+    init(unknown name: String, of known: [String]) {
+        let hint = Suggestion.nearest(to: name, in: known).map { "; did you mean \($0)?" } ?? ""
+        let names =
+            known.isEmpty
+            ? "; there are none yet (headend query add FILE)"
+            : "; there are: \(known.joined(separator: ", "))"
+        self.init(.unknown, "no query \"\(name)\"\(names)\(hint)")
     }
 }
 

@@ -7,10 +7,7 @@ import Telemetry
 extension QueryFleet {
     private func find(_ name: String) throws(QueryRequestError) -> Slot {
         guard let slot = slot(name) else {
-            let known = slots.map(\.name)
-            let hint = Suggestion.nearest(to: name, in: known).map { "; did you mean \($0)?" } ?? ""
-            throw QueryRequestError(
-                .unknown, "no query \"\(name)\"; there are: \(known.joined(separator: ", "))\(hint)")
+            throw QueryRequestError(unknown: name, of: slots.map(\.name))
         }
         return slot
     }
@@ -55,17 +52,21 @@ extension QueryFleet {
         definition.version = old.version
         definition.isPaused = slot.isPaused
         definition.isConfigured = old.isConfigured
+        let warning =
+            old.isConfigured
+            ? "; at the next start it is again what the configuration of the hub says: change it there too"
+            : ""
         let keeps = plan.stateSignature == slot.opener.plan.stateSignature
         if keeps, !isReset {
             if definition.isSame(old) { return (false, "nothing changes") }
             definition.startOffset = old.startOffset
             definition.rowsAfter = old.rowsAfter
-            if isTrial { return (false, "keeps its state and goes on where it stands") }
+            if isTrial { return (false, "keeps its state and goes on where it stands\(warning)") }
             let opener = try QueryOpener(definition, at: place, downstream: nil)
             try close(slot)
             try folder.save(definition)
             replace(slot, opener)
-            return (false, "keeps its state and goes on where it stands")
+            return (false, "keeps its state and goes on where it stands\(warning)")
         }
         let open = slot.lastStatus.openGroups + slot.lastStatus.waitingRows + slot.lastStatus.joinedRows
         let effect =
@@ -79,13 +80,13 @@ extension QueryFleet {
         }
         definition.version = old.version + 1
         try catalog.begin(&definition)
-        if isTrial { return (false, effect) }
+        if isTrial { return (false, effect + warning) }
         let opener = try QueryOpener(definition, at: place, downstream: nil)
         try close(slot)
         _ = try slot.opener.folder.setAside()
         try folder.save(definition)
         replace(slot, opener)
-        return (false, effect)
+        return (false, effect + warning)
     }
 
     private func replace(_ slot: Slot, _ opener: QueryOpener) {
@@ -93,6 +94,8 @@ extension QueryFleet {
         slot.failure = nil
         slot.isStopped = false
         slot.retryAt = 0
+        slot.blockedAttempts = 0
+        slot.lookedAt = 0
         slot.lastStatus = QueryStatus()
     }
 
@@ -121,6 +124,7 @@ extension QueryFleet {
         slot.isStopped = false
         slot.failure = nil
         slot.retryAt = 0
+        slot.blockedAttempts = 0
         if slot.isPaused { try save(slot, isPaused: false) }
     }
 

@@ -20,6 +20,10 @@ final class QueryFleet: @unchecked Sendable {
         var isStopped = false
         var failure: (any Error)?
         var retryAt: UInt64 = 0
+        /// Attempts that ended at a row that cannot be computed or put out, with the policy to try again.
+        var blockedAttempts = 0
+        /// When its fields were last compared with those that events have.
+        var lookedAt: UInt64 = 0
         /// Its own reader while it is behind.
         var reader: LogReader?
         var lastStatus = QueryStatus()
@@ -42,10 +46,13 @@ final class QueryFleet: @unchecked Sendable {
     private var position = QueueOffset(0)
     private var reader: LogReader?
     private var bundle = QueryBundle([])
+    /// Which fields events have.
+    private var census = FieldCensus()
     /// The last turn left something to read.
     private(set) var hasMore = false
 
     private static let retryNanoseconds: UInt64 = 1_000_000_000
+    private static let lookNanoseconds: UInt64 = 1_000_000_000
     /// Blocks of the log a turn, so that a long replay still checkpoints and delivers now and then.
     private static let blocksPerTurn = 64
     private static let blocksBehindPerTurn = 16
@@ -104,8 +111,14 @@ final class QueryFleet: @unchecked Sendable {
         slot.lastStatus.failure = String(describing: error)
         slot.job = nil
         slot.reader = nil
-        slot.isStopped = error is QueryFailure
-        slot.retryAt = clock.monotonicNanoseconds() &+ Self.retryNanoseconds
+        slot.lastStatus.lastDropped = nil
+        let isOfRow = error is QueryFailure || error is RowTooLarge
+        let isRetried = slot.opener.definition.onError == .retry
+        slot.isStopped = isOfRow && !isRetried
+        slot.blockedAttempts = isOfRow && isRetried ? slot.blockedAttempts + 1 : 0
+        // What is read again each time is what came since the last checkpoint.
+        let pause = Self.retryNanoseconds << UInt64(min(max(slot.blockedAttempts - 1, 0), 5))
+        slot.retryAt = clock.monotonicNanoseconds() &+ pause
     }
 
     // MARK: A turn
@@ -175,11 +188,15 @@ final class QueryFleet: @unchecked Sendable {
                 }
                 blocks += 1
                 var failure: (any Error)?
+                var isSampled = false
                 let hadBlock = try reader.next { frame in
                     guard failure == nil, frame.offset < end else { return }
                     do {
                         switch frame.kind {
-                        case .record: try job.query.process(frame.record, messageID: frame.messageID)
+                        case .record:
+                            if !isSampled { census.take(frame.record.payload) }
+                            isSampled = true
+                            try job.query.process(frame.record, messageID: frame.messageID)
                         case .tick: try job.tick(arrival: frame.arrivalTime)
                         default: break
                         }
@@ -206,10 +223,13 @@ final class QueryFleet: @unchecked Sendable {
             var failures: [(slot: Slot, error: any Error)] = []
             // What `self.bundle` is, without counting a reference a record; `drop` makes another one.
             var bundle = Unmanaged.passUnretained(self.bundle)
+            var isSampled = false
             do {
                 let hadBlock = try reader.next { frame in
                     switch frame.kind {
                     case .record:
+                        if !isSampled { census.take(frame.record.payload) }
+                        isSampled = true
                         bundle._withUnsafeGuaranteedRef {
                             $0.process(frame.record, messageID: frame.messageID) { number, failure in
                                 failures.append((together[number], failure))
@@ -270,7 +290,10 @@ final class QueryFleet: @unchecked Sendable {
             do {
                 try job.checkpointIfDue(
                     now: clock.monotonicNanoseconds, force: isStopping, jobs: max(slots.count, 1))
+                let missing = slot.lastStatus.missingFields
                 slot.lastStatus = job.status(sinks: job.deliver(isStopping: isStopping))
+                slot.lastStatus.missingFields = missing
+                look(slot)
             } catch {
                 fail(slot, error)
                 together.removeAll { $0 === slot }
@@ -289,9 +312,19 @@ final class QueryFleet: @unchecked Sendable {
             slot.isPaused
             ? .paused
             : slot.job == nil
-                ? (slot.isStopped ? .stopped : slot.failure == nil ? .catchingUp : .failed)
+                ? (slot.isStopped
+                    ? .stopped
+                    : slot.failure == nil ? .catchingUp : slot.blockedAttempts > 0 ? .blocked : .failed)
                 : isTogether(slot) ? .running : .catchingUp
         if slot.failure == nil { slot.lastStatus.failure = nil }
         return slot.lastStatus
+    }
+
+    /// Which fields of a query no event has, now and then.
+    private func look(_ slot: Slot) {
+        let now = clock.monotonicNanoseconds()
+        guard now >= slot.lookedAt &+ Self.lookNanoseconds || slot.lookedAt == 0 else { return }
+        slot.lookedAt = now
+        slot.lastStatus.missingFields = census.missing(slot.opener.plan.inputs[0].fields)
     }
 }

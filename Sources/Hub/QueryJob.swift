@@ -29,6 +29,8 @@ package final class QueryJob: @unchecked Sendable {
     private var markedThrough: EventTime?
     private var recentRows: [String] = []
     private var recentErrors: [String] = []
+    /// The last row that was left out.
+    private var lastDropped: String?
     /// A failure on the way to the outbox: the job is given up.
     private(set) var failure: (any Error)?
 
@@ -97,7 +99,7 @@ package final class QueryJob: @unchecked Sendable {
         for index in 0..<rows.count {
             if let after = definition.rowsAfter, rows.time(of: index) <= after { continue }
             let row = rows.resultRow(index)
-            try outbox.append(row, topic: topics.topic(of: row))
+            try append(row)
             hasUnsavedRows = true
             if rows.count - index <= 100 { recentRows.append(String(decoding: row.json(), as: UTF8.self)) }
         }
@@ -108,8 +110,32 @@ package final class QueryJob: @unchecked Sendable {
                 recentErrors.append(String(decoding: row.json(), as: UTF8.self))
             }
         }
+        if let dropped = query.lastDropped { lastDropped = dropped.description }
         if recentRows.count > 200 { recentRows.removeFirst(recentRows.count - 100) }
         if recentErrors.count > 5 { recentErrors.removeFirst(recentErrors.count - 5) }
+    }
+
+    /// Puts a row into the outbox; one that is too large for it goes the way of those that cannot be computed.
+    private func append(_ row: ResultRow) throws {
+        do {
+            try outbox.append(row, topic: topics.topic(of: row))
+        } catch ResultLogError.rowTooLarge(let byteCount) {
+            let failure = RowTooLarge(output: row.output, rid: row.id.description, byteCount: byteCount)
+            switch definition.onError {
+            case .stop, .retry: throw failure
+            case .drop: lastDropped = failure.description
+            case .divert:
+                let error = ResultRow(
+                    output: StreamPlan.errorOutput, id: row.id, time: row.time,
+                    columns: [
+                        Column("reason", .text("row_too_large")),
+                        Column("message", .text(failure.description)),
+                        Column("output", .text(row.output)), Column("time", .time(row.time)),
+                    ])
+                try outbox.append(error, topic: topics.topic(of: error))
+                recentErrors.append(String(decoding: error.json(), as: UTF8.self))
+            }
+        }
     }
 
     // MARK: Out
@@ -162,6 +188,21 @@ package final class QueryJob: @unchecked Sendable {
         status.sinks = sinks
         status.recentRows = recentRows.suffix(100)
         status.recentErrors = recentErrors
+        status.lastDropped = lastDropped
+        status.misplaced = query.lastMisplaced
+        status.joinSides = query.joinSides
+        status.shape = query.shape
         return status
+    }
+}
+
+/// A row that no sink could take.
+struct RowTooLarge: Error, CustomStringConvertible {
+    var output: String
+    var rid: String
+    var byteCount: Int
+
+    var description: String {
+        "a row of \(output) has \(byteCount) bytes, more than a sink takes (_rid \(rid)): collect less in it"
     }
 }

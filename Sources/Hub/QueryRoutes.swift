@@ -12,8 +12,6 @@ struct QueryRoutes: Sendable {
     typealias Context = BasicRequestContext
 
     let service: QueryService
-    /// Of the default query.
-    let results: ResultFiles
 
     func add(to api: RouterGroup<Context>) {
         api.get("queries") { _, _ in HTTPService.json(.array(service.statuses.map { value(of: $0) })) }
@@ -92,10 +90,13 @@ struct QueryRoutes: Sendable {
             throw QueryRequestError(.invalid, "body: is the text of the query, in UTF-8")
         }
         var definition = QueryDefinition(name: name, text: text)
-        let known = QueryDefinition.settingNames + ["topic", "reset"]
+        let known = QueryDefinition.settingNames + ["topic", "retain", "file", "reset"]
+        // A template says whether its rows are retained unless that is said too: those last.
+        var flags: [(String, String)] = []
         for (key, value) in request.uri.queryParameters {
             switch String(key) {
             case "topic": try definition.setTopic(String(value))
+            case "retain", "file": flags.append((String(key), String(value)))
             case "reset":
                 guard ["true", "false"].contains(value) else {
                     throw QueryRequestError(.invalid, "reset: is true or false")
@@ -109,6 +110,7 @@ struct QueryRoutes: Sendable {
                     "\(other): not a known parameter\(hint); there are: \(known.joined(separator: ", "))")
             }
         }
+        for (setting, value) in flags { try definition.setFlag(setting, value) }
         return definition
     }
 
@@ -118,69 +120,89 @@ struct QueryRoutes: Sendable {
         let name = try context.parameters.require("name")
         let statuses = service.statuses
         guard let status = statuses.first(where: { $0.definition.name == name }) else {
-            let known = statuses.map(\.definition.name)
-            throw QueryRequestError(
-                .unknown, "no query \"\(name)\"; there are: \(known.joined(separator: ", "))")
+            throw QueryRequestError(unknown: name, of: statuses.map(\.definition.name))
         }
         return status
     }
 
     private func value(of status: QueryStatus) -> Value {
-        let queue = service.place.queue
-        let durable = queue.durableEnd.bytes
-        let now = service.place.clock.wallTicks()
-        let counters = status.counters
-        func number(_ name: String, _ value: UInt64) -> Column {
-            Column(name, .bigint(Int64(truncatingIfNeeded: value)))
-        }
-        return .record([
-            Column("name", .text(status.definition.name)), Column("state", .text(status.state.rawValue)),
-            Column("failure", status.failure.map { .text($0) } ?? .null),
-            Column("why", .text(status.explanation(durableEnd: durable))),
-            number("consumedOffset", status.consumed.bytes), number("durableOffset", durable),
-            number("backlogBytes", durable - min(status.consumed.bytes, durable)),
-            Column("watermark", status.watermark.map { .time($0) } ?? .null),
-            Column(
-                "watermarkDelaySeconds",
-                status.watermark.map { .float(Double(now - $0.ticks) / 1e7) } ?? .null),
-            Column("completeThrough", status.completeThrough.map { .time($0) } ?? .null),
-            Column(
-                "counters",
-                .record([
-                    number("events", counters.events), number("notJSON", counters.notJSON),
-                    number("accepted", counters.accepted), number("late", counters.late),
-                    number("early", counters.early), number("outOfOrder", counters.outOfOrder),
-                    number("withoutTime", counters.withoutTime), number("rowsEmitted", counters.rows),
-                    number("openWindows", UInt64(status.openGroups)),
-                    number("waitingRows", UInt64(status.waitingRows)),
-                    number("joinedRows", UInt64(status.joinedRows)), number("errors", counters.errors),
-                ])),
-            number("stateBytes", UInt64(status.stateBytes)),
-            Column("recentErrors", .array(status.recentErrors.map { .text($0) })),
-            Column("sinks", .array(status.sinks.map { HubStatus.value(of: $0) })),
-            Column("definition", status.definition.value),
-        ])
+        status.value(
+            durableEnd: service.place.queue.durableEnd.bytes,
+            now: EventTime(ticks: service.place.clock.wallTicks()))
     }
 
-    /// Rows of complete windows of the default query, oldest first; a reader goes on with `since=` the last
-    /// `windowEnd` it got. Of other queries their newest rows.
+    private static let rowsMax = 100_000
+
+    /// Rows of one output; see `ResultHistory`. The header `Headend-Next` says where the next page begins.
     private func results(_ request: Request, _ context: Context) async throws -> Response {
-        let status = try status(context)
-        let limit = min(max(try HTTPService.integer(request, "limit") ?? 1_000, 1), 100_000)
-        guard status.definition.isDefault else {
-            return HTTPService.lines(status.recentRows.suffix(limit).map { Array($0.utf8) })
+        let definition = try status(context).definition
+        let known = ["output", "since", "order", "limit"]
+        let fields = QueryFields(request)
+        do throws(GroupError) { try fields.check(known: known) } catch {
+            throw QueryRequestError(.invalid, "\(error)")
         }
-        var since: EventTime?
-        if let text = request.uri.queryParameters["since"] {
-            guard let parsed = EventTime.parse(String(text)) else {
-                throw HTTPError(.badRequest, message: "since=\(text) is not an ISO 8601 time")
+        let history = try history(of: definition, output: fields["output"])
+        var limit = 1_000
+        if let text = fields["limit"] {
+            guard let number = Int(text), (1...Self.rowsMax).contains(number) else {
+                throw QueryRequestError(
+                    .invalid, "limit: \"\(text)\" is not a whole number from 1 to \(Self.rowsMax)")
             }
-            since = parsed
+            limit = number
         }
-        let rows = try await HTTPService.blocking { [since, results] in
-            try results.rows(since: since, limit: limit)
+        var order = ResultHistory.Order.oldest
+        if let text = fields["order"] {
+            guard let named = ResultHistory.Order(rawValue: text) else {
+                throw QueryRequestError(.invalid, "order: \"\(text)\" is not oldest or newest")
+            }
+            order = named
         }
-        return HTTPService.lines(rows)
+        var since: ResultHistory.Since?
+        if let text = fields["since"] {
+            since = ResultHistory.Since(text)
+            if since == nil {
+                throw QueryRequestError(
+                    .invalid,
+                    "since: \"\(text)\" is neither an ISO 8601 time, such as 2026-03-01T00:12:00Z, nor the _rid of a "
+                        + "row, nor what the header Headend-Next said")
+            }
+        }
+        let page = try await HTTPService.blocking { [since, order, limit] in
+            try history.page(since: since, order: order, limit: limit)
+        }
+        var response = HTTPService.lines(page.rows)
+        if let next = page.next, let name = HTTPField.Name("Headend-Next") {
+            response.headers[name] = next
+        }
+        return response
+    }
+
+    /// - Throws: when it is not clear which output is meant, or it has no files.
+    private func history(of definition: QueryDefinition, output asked: String?) throws -> ResultHistory {
+        let plan = try definition.plan()
+        let system = [StreamPlan.lateOutput, StreamPlan.errorOutput]
+        let outputs = plan.outputs + system
+        guard let output = asked ?? (plan.outputs.count == 1 ? plan.outputs[0] : nil) else {
+            throw QueryRequestError(
+                .invalid,
+                "output: \(definition.name) has several, name one: \(outputs.joined(separator: ", "))")
+        }
+        guard outputs.contains(output) else {
+            let hint = Suggestion.nearest(to: output, in: outputs).map { "; did you mean \($0)?" } ?? ""
+            throw QueryRequestError(
+                .unknown,
+                "output: \(definition.name) has no \"\(output)\", it has \(outputs.joined(separator: ", "))\(hint)"
+            )
+        }
+        if definition.outputs.contains(where: { $0.name == output && !$0.isFile }) {
+            throw QueryRequestError(
+                .conflict, "output: \(output) has no files (file: false), so its rows are on their topic only"
+            )
+        }
+        let isWindowed = plan.outputs.firstIndex(of: output).map { plan.isWindowed(output: $0) } ?? false
+        return ResultHistory(
+            results: service.place.folder(of: definition.name).results, output: output,
+            isWindowed: isWindowed, files: service.place.files)
     }
 
     private func answer(_ body: () async throws -> Response) async throws -> Response {

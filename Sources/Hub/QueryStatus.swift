@@ -12,6 +12,8 @@ package struct QueryStatus: Sendable {
         case failed
         /// A row could not be computed, and the policy is to stop; resume it.
         case stopped
+        /// A row cannot be computed, and the policy is to try again.
+        case blocked
     }
 
     /// The open window that ends first.
@@ -43,38 +45,15 @@ package struct QueryStatus: Sendable {
     package var recentRows: [String] = []
     /// The last rows of `_errors`.
     package var recentErrors: [String] = []
+    /// The last row that was left out because it could not be computed or put out.
+    package var lastDropped: String?
+    /// The last events that were early, late or out of order.
+    package var misplaced: [LiveQuery.Misplaced] = []
+    /// Rows that joins keep, by side.
+    package var joinSides = (left: 0, right: 0)
+    package var shape = LiveQuery.Shape()
+    /// Fields of the text that no event has.
+    var missingFields: [FieldCensus.Missing] = []
 
     package init() {}
-
-    /// In one sentence, what keeps a result from coming, or what comes next.
-    func explanation(durableEnd: UInt64) -> String {
-        switch state {
-        case .paused: return "The query is paused: resume it."
-        case .failed, .stopped: return "The query does not run: \(failure ?? "")"
-        case .catchingUp: return "It reads what came before: \(durableEnd - consumed.bytes) bytes to go."
-        case .running: break
-        }
-        let refused = counters.late + counters.early + counters.outOfOrder
-        if let window = nextWindow {
-            let owner = window.timeline.map { " of the timeline \($0)" } ?? ""
-            let late = definition.timePolicy.lateToleranceTicks
-            let clock =
-                late == TimePolicy.unlimited
-                ? "" : ", or the hub's clock past \(window.end.adding(ticks: late))"
-            return "The window that ends at \(window.end) is open\(owner): its time is "
-                + "\(window.time?.description ?? "not known yet"). "
-                + "An event that moves it past the end closes it\(clock)."
-        }
-        if waitingRows > 0 { return "\(waitingRows) rows wait until their time is past the tolerance." }
-        if joinedRows > 0 { return "\(joinedRows) rows wait for a partner on the other side of the join." }
-        if counters.events == 0 { return "No event has come since the query began." }
-        if counters.accepted == 0 {
-            return "None of \(counters.events) events counts: \(refused) were early, late or out of order, "
-                + "\(counters.withoutTime) had no time."
-        }
-        if counters.rows == 0 {
-            return "\(counters.accepted) events came, and none passed the conditions (WHERE, HAVING, JOIN)."
-        }
-        return "Nothing is open: all that came has its result."
-    }
 }

@@ -12,29 +12,6 @@ package struct ResultFiles: Sendable {
         self.files = files
     }
 
-    /// Rows of windows that end after `since`, in the order of window ends; whole windows only, so that a reader
-    /// goes on from the last `windowEnd` it got.
-    ///
-    /// - Parameter limit: no further window is begun once so many rows are there.
-    package func rows(since: EventTime?, limit: Int) throws(FileError) -> [[UInt8]] {
-        var rows: [[UInt8]] = []
-        let sinceDate = since.map { "date=" + $0.description.prefix(10) } ?? ""
-        for date in try files.list(root) where date.hasPrefix("date=") && date >= sinceDate {
-            for hour in try files.list(root + "/" + date) where hour.hasPrefix("hour=") {
-                let folder = root + "/" + date + "/" + hour
-                for name in try files.list(folder) {
-                    guard let end = Self.windowEnd(ofFile: name), since.map({ $0 < end }) ?? true else {
-                        continue
-                    }
-                    if rows.count >= limit { return rows }
-                    let bytes = try files.contents(of: folder + "/" + name)
-                    rows.append(contentsOf: bytes.split(separator: 0x0A).map(Array.init))
-                }
-            }
-        }
-        return rows
-    }
-
     /// The last window end that has a file: windows up to it are complete. nil when none has.
     package func newestWindowEnd() throws(FileError) -> EventTime? {
         for date in try files.list(root).reversed() where date.hasPrefix("date=") {

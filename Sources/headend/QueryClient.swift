@@ -18,7 +18,16 @@ struct QueryClient: Sendable {
             var outOfOrder: Int
             var rowsEmitted: Int
             var openWindows: Int
+            var waitingRows: Int
+            var joinedRows: Int
             var errors: Int
+        }
+        struct Sink: Decodable {
+            var name: String
+            var offered: Int
+            var delivered: Int
+            var outbox: Int
+            var failure: String?
         }
         struct Definition: Decodable {
             var sql: String
@@ -41,6 +50,8 @@ struct QueryClient: Sendable {
         var stateBytes: Int
         var counters: Counters
         var recentErrors: [String]
+        var lastDropped: String?
+        var sinks: [Sink]
         var definition: Definition
     }
 
@@ -75,9 +86,21 @@ struct QueryClient: Sendable {
 
     func delete(_ name: String) async throws { _ = try await send("DELETE", name) }
 
+    /// The rows of an output, one JSON object each, and what `since` is for those behind them.
+    func results(_ name: String, _ query: [(String, String)]) async throws -> (rows: Data, next: String?) {
+        let (data, response) = try await exchange("GET", name + "/results", query)
+        return (data, response?.value(forHTTPHeaderField: "Headend-Next"))
+    }
+
     private func send(
         _ method: String, _ path: String, _ query: [(String, String)] = [], body: String? = nil
     ) async throws -> Data {
+        try await exchange(method, path, query, body: body).0
+    }
+
+    private func exchange(
+        _ method: String, _ path: String, _ query: [(String, String)] = [], body: String? = nil
+    ) async throws -> (Data, HTTPURLResponse?) {
         let whole = base.absoluteString + (base.absoluteString.hasSuffix("/") ? "" : "/")
         guard var parts = URLComponents(string: whole + "api/v1/queries" + (path.isEmpty ? "" : "/" + path))
         else { throw Failure.input("\"\(path)\" is not a query's name: letters, digits, - and _") }
@@ -108,6 +131,6 @@ struct QueryClient: Sendable {
             throw Failure(
                 status: status >= 500 ? .environment : status == 409 ? .failed : .usage, message: text)
         }
-        return data
+        return (data, response as? HTTPURLResponse)
     }
 }

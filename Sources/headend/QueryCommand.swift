@@ -11,6 +11,7 @@ struct QueryCommand: AsyncParsableCommand {
             Check.self, QueryExplainCommand.self, QueryRunCommand.self, QueryTestCommand.self,
             QueryAddCommand.self, QueryListCommand.self, QueryShowCommand.self, QueryPauseCommand.self,
             QueryResumeCommand.self, QueryEditCommand.self, QueryRemoveCommand.self,
+            QueryResultsCommand.self,
         ])
 
     struct Check: ParsableCommand {

@@ -15,7 +15,8 @@ struct QuerySettingOptions: ParsableArguments {
     @Option(name: .customLong("start-at"), help: "now, earliest or an ISO 8601 time. (default: now)")
     var startAt: String?
     @Option(
-        name: .customLong("on-error"), help: "drop rows that cannot be computed (to _errors), or stop.")
+        name: .customLong("on-error"),
+        help: "Rows that cannot be computed: divert (to _errors), drop, stop or retry. (default: divert)")
     var onError: String?
     @Option(
         help: ArgumentHelp(
@@ -23,12 +24,24 @@ struct QuerySettingOptions: ParsableArguments {
             valueName: "output=template"))
     var topic: [String] = []
 
+    @Option(
+        help: ArgumentHelp(
+            "Whether its last row stays on each topic: OUTPUT=true. (default: for topics with {…})",
+            valueName: "output=bool"))
+    var retain: [String] = []
+    @Option(
+        name: .customLong("file"),
+        help: ArgumentHelp(
+            "Whether rows go to files: OUTPUT=false. (default: true)", valueName: "output=bool"))
+    var file: [String] = []
+
     var settings: [(String, String)] {
         let named = [
             ("late", late), ("outOfOrder", outOfOrder), ("early", early), ("action", policy),
             ("startAt", startAt), ("onError", onError),
         ]
         return named.compactMap { name, value in value.map { (name, $0) } } + topic.map { ("topic", $0) }
+            + retain.map { ("retain", $0) } + file.map { ("file", $0) }
     }
 }
 
@@ -141,11 +154,18 @@ struct QueryShowCommand: AsyncParsableCommand {
         Console.line(
             "  \(counters.events) events: \(counters.late) late, \(counters.early) early, "
                 + "\(counters.outOfOrder) out of order; \(counters.openWindows) groups open, "
-                + "\(counters.rowsEmitted) rows, \(counters.errors) errors")
+                + "\(counters.waitingRows + counters.joinedRows) rows wait, \(counters.rowsEmitted) rows, \(counters.errors) errors"
+        )
         Console.line(
             "  late \(settings.late), out of order \(settings.outOfOrder), early \(settings.early), "
                 + "\(settings.action); errors: \(settings.onError); started at \(settings.startAt)")
+        for sink in query.sinks {
+            Console.line(
+                "  \(sink.name): \(sink.delivered) of \(sink.offered) rows delivered, \(sink.outbox) wait"
+                    + (sink.failure.map { "; \($0)" } ?? ""))
+        }
         for error in query.recentErrors { Console.line("  error: \(error)") }
+        if let dropped = query.lastDropped { Console.line("  last left out: \(dropped)") }
         for line in settings.sql.split(separator: "\n") { Console.line("    \(line)") }
     }
 }
@@ -189,5 +209,36 @@ struct QueryRemoveCommand: AsyncParsableCommand {
     func run() async throws {
         try await hub.queries().delete(name)
         Console.line("\(name): removed")
+    }
+}
+
+struct QueryResultsCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "results", abstract: "The rows of a query so far, one JSON object a line.",
+        discussion: """
+            Reads what is in the query's files, whether it runs, is paused or has failed. Standard error says with what \
+            --since the next rows are read.
+
+            Example: headend query results hot --newest --limit 10
+            """)
+
+    @OptionGroup var hub: GroupHubOptions
+    @Argument(help: "The query.") var name: String
+    @Option(help: "Which output, when it has several; also _late and _errors.") var output: String?
+    @Option(
+        help: ArgumentHelp(
+            "Rows behind this: an ISO 8601 time of windows, a _rid, or what the last call said.",
+            valueName: "place"))
+    var since: String?
+    @Option(help: "How many rows.") var limit = 1_000
+    @Flag(help: "The newest first.") var newest = false
+
+    func run() async throws {
+        var query = [("limit", String(limit)), ("order", newest ? "newest" : "oldest")]
+        if let output { query.append(("output", output)) }
+        if let since { query.append(("since", since)) }
+        let page = try await hub.queries().results(name, query)
+        for row in RunningHub.elements(page.rows) { Console.line(row) }
+        if let next = page.next { Console.note("next: --since \(next)") }
     }
 }

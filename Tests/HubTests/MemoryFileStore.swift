@@ -64,10 +64,12 @@ final class MemoryFileStore: FileStore, @unchecked Sendable {
 
     func list(_ directory: String) throws(FileError) -> [String] {
         lock.withLock { _ in
-            names.keys.filter { $0.hasPrefix(directory + "/") }.map {
-                String($0.dropFirst(directory.count + 1))
-            }
-            .filter { !$0.contains("/") }.sorted()
+            // Folders too: what has something in it.
+            Set(
+                names.keys.filter { $0.hasPrefix(directory + "/") }.compactMap {
+                    $0.dropFirst(directory.count + 1).split(separator: "/").first.map(String.init)
+                }
+            ).sorted()
         }
     }
 
@@ -232,6 +234,11 @@ final class MemoryFileStore: FileStore, @unchecked Sendable {
                 syncedNames[path] = node
             }
         }
+    }
+
+    /// The files below a folder, with their bytes.
+    func files(below directory: String) -> [String: [UInt8]] {
+        lock.withLock { _ in names.filter { $0.key.hasPrefix(directory + "/") }.mapValues(\.bytes) }
     }
 
     func forget(_ path: String) {

@@ -50,8 +50,16 @@ struct QueryKillOutcome {
         let sinks = (query["sinks"] as? [[String: Any]] ?? []).filter { $0["outbox"] as? Int != 0 }
         let state = query["state"] as? String ?? ""
         let backlog = query["backlogBytes"] as? Int ?? -1
-        if open.isEmpty, sinks.isEmpty, state == "running", backlog == 0 { return nil }
-        return "\(query["name"] ?? ""): \(state), \(backlog) bytes, \(open), \(sinks), \(query["why"] ?? "")"
+        // Rows that the query has made and that no checkpoint covers are offered to nobody yet.
+        var made = (counters["rowsEmitted"] ?? 0) + (counters["errors"] ?? 0)
+        if (query["definition"] as? [String: Any])?["action"] as? String == "divert" {
+            made += ["late", "early", "outOfOrder"].reduce(0) { $0 + (counters[$1] ?? 0) }
+        }
+        let files = (query["sinks"] as? [[String: Any]] ?? []).first { $0["name"] as? String == "files" }
+        let offered = files?["offered"] as? Int ?? -1
+        if open.isEmpty, sinks.isEmpty, state == "running", backlog == 0, offered >= made { return nil }
+        return
+            "\(query["name"] ?? ""): \(state), \(backlog) bytes, \(offered) of \(made) rows, \(open), \(sinks), \(query["why"] ?? "")"
     }
 
     /// The rows of an output, as they stand in its files.

@@ -56,6 +56,7 @@ final class SessionWindows: WindowOperator {
     }
 
     override var openGroups: Int { groupCount }
+    override var earliestTimeline: Int? { due.earliestNumber }
 
     /// The last moment of a session as far as it is known.
     private func end(_ session: Session) -> Int64 {

@@ -32,6 +32,7 @@ final class SlidingWindows: WindowOperator {
     }
 
     override var openGroups: Int { keys.count }
+    override var earliestTimeline: Int? { due.earliestNumber }
 
     private func number(_ timeline: Int32, _ key: UnsafeRawBufferPointer) -> Int {
         tableKey.removeAll()

@@ -256,8 +256,13 @@ extension StreamEngine {
             text.append(0x5D)
             failed.group = String(decoding: text, as: UTF8.self)
         }
-        guard plan.settings.errorPolicy == .divert else { return stop(failed) }
-        divert(failed, row)
+        switch plan.settings.errorPolicy {
+        case .stop: stop(failed)
+        case .divert: divert(failed, row)
+        case .drop:
+            totals.errors += 1
+            lastDropped = failed
+        }
     }
 
     /// The first failure stops the engine.

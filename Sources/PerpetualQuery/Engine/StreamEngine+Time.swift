@@ -199,16 +199,20 @@ extension StreamEngine {
         let arrival = arrivesAtEventTime ? ticks : event.arrivalTime.ticks
         switch policy.judge(event: ticks, arrival: arrival, watermark: watermark) {
         case .accepted(let time, let retimed):
-            if let retimed { count(retimed) }
+            if let retimed { count(retimed, ticks, event, watermark) }
             return time
         case .refused(let reason):
-            count(reason)
+            count(reason, ticks, event, watermark)
             if policy.lateAction == .divert { divert(ticks, event, reason, watermark) }
             return nil
         }
     }
 
-    private func count(_ reason: TimePolicy.Refusal) {
+    private func count(
+        _ reason: TimePolicy.Refusal, _ ticks: Int64, _ event: StreamEvent, _ watermark: Int64
+    ) {
+        lastMisplaced[Int(reason.rawValue)] = MisplacedEvent(
+            device: event.device, time: ticks, arrival: event.arrivalTime.ticks, watermark: watermark)
         switch reason {
         case .early: totals.early += 1
         case .late: totals.late += 1

@@ -26,6 +26,8 @@ package final class StreamEngine {
     @exclusivity(unchecked) var loops: [LoopState]
     @exclusivity(unchecked) var lookups: [LoopState]
     @exclusivity(unchecked) var totals = StreamCounters()
+    /// By `TimePolicy.Refusal`, the last event of that kind since the engine was made: for status.
+    @exclusivity(unchecked) var lastMisplaced = Array<MisplacedEvent?>(repeating: nil, count: 3)
     @exclusivity(unchecked) var key = KeyBuffer()
     private let start: ByteArena.Mark
 
@@ -40,6 +42,8 @@ package final class StreamEngine {
     }
     /// Names of devices once asked for.
     @exclusivity(unchecked) var knownDevices: [UInt32: UnsafeMutableRawBufferPointer] = [:]
+    /// The last row that was left out because it could not be computed: for status.
+    @exclusivity(unchecked) package var lastDropped: QueryFailure?
     /// What stopped the engine, in a box: rows ask for it, and it is a large value.
     @exclusivity(unchecked) var firstFailure: FirstFailure?
     @inline(__always) var hasFailed: Bool { firstFailure != nil }

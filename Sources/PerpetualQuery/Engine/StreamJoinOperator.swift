@@ -61,6 +61,7 @@ final class StreamJoinOperator {
     }
 
     var rowCount: Int { left.count + right.count }
+    var sideCounts: (left: Int, right: Int) { (left.count, right.count) }
 
     /// Takes a row, and hands out its matches.
     ///

@@ -58,6 +58,8 @@ package struct StreamSettings: Hashable, Sendable {
         case stop = 0
         /// The row goes to `_errors`, counted, and the job goes on.
         case divert = 1
+        /// The row is left out, counted, and the job goes on.
+        case drop = 2
     }
 
     package init() {
