@@ -46,6 +46,13 @@ let package = Package(
         .target(name: "ConsumerGroups", dependencies: ["CChecksum", "Telemetry", "Platform"]),
         .target(name: "QueryLanguage", dependencies: ["Telemetry"]),
         .target(name: "PerpetualQuery", dependencies: ["CChecksum", "QueryLanguage", "Telemetry"]),
+        .systemLibrary(name: "CSQLite", pkgConfig: "sqlite3", providers: [.apt(["libsqlite3-dev"])]),
+        .target(
+            name: "ReferenceFiles",
+            dependencies: [
+                "CSQLite", "PerpetualQuery", "Telemetry", "Platform",
+                .product(name: "Crypto", package: "swift-crypto"),
+            ]),
         .systemLibrary(
             name: "CMosquitto", pkgConfig: "libmosquitto", providers: [.apt(["libmosquitto-dev"])]),
         .target(
@@ -57,7 +64,8 @@ let package = Package(
 
         // Queries over files, offline.
         .target(
-            name: "QueryReplay", dependencies: ["QueryLanguage", "PerpetualQuery", "Telemetry", "Platform"]),
+            name: "QueryReplay",
+            dependencies: ["QueryLanguage", "PerpetualQuery", "ReferenceFiles", "Telemetry", "Platform"]),
 
         // The simulated devices, the load generator, and the proof.
         .target(
@@ -74,7 +82,8 @@ let package = Package(
             dependencies: [
                 "Telemetry", "Platform", "Transport", "MQTTWire", "MQTTBroker", "Access", "DeviceQueue",
                 "BrokerJournal", "ConsumerGroups",
-                "QueryLanguage", "PerpetualQuery", "ResultSink", "MosquittoClient", "Bridge",
+                "QueryLanguage", "PerpetualQuery", "ReferenceFiles", "ResultSink", "MosquittoClient",
+                "Bridge",
                 .product(name: "Atomics", package: "swift-atomics"),
                 .product(name: "Crypto", package: "swift-crypto"),
                 .product(name: "Hummingbird", package: "hummingbird"),
@@ -99,7 +108,7 @@ let package = Package(
             name: "headend",
             dependencies: [
                 "Hub", "SimulationKit", "Fleet", "Load", "Verify", "QueryLanguage", "PerpetualQuery",
-                "QueryReplay", "MQTTWire", "Access", "DeviceQueue", "Telemetry",
+                "QueryReplay", "ReferenceFiles", "MQTTWire", "Access", "DeviceQueue", "Telemetry",
                 "Platform", "MosquittoClient",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "UnixSignals", package: "swift-service-lifecycle"),
@@ -131,7 +140,9 @@ let package = Package(
         .testTarget(name: "PerpetualQueryTests", dependencies: ["PerpetualQuery", "Telemetry"]),
         .testTarget(
             name: "GoldenTests",
-            dependencies: ["PerpetualQuery", "QueryLanguage", "QueryReplay", "Telemetry", "Platform"],
+            dependencies: [
+                "PerpetualQuery", "QueryLanguage", "QueryReplay", "ReferenceFiles", "Telemetry", "Platform",
+            ],
             resources: [.copy("Cases")]),
         .testTarget(name: "MosquittoClientTests", dependencies: ["MosquittoClient", "Platform"]),
         .testTarget(
@@ -147,7 +158,7 @@ let package = Package(
             name: "HubTests",
             dependencies: [
                 "Hub", "Access", "BrokerJournal", "DeviceQueue", "MQTTBroker", "MQTTWire", "MosquittoClient",
-                "Platform", "Telemetry",
+                "PerpetualQuery", "Platform", "ReferenceFiles", "Telemetry",
                 .product(name: "Atomics", package: "swift-atomics"),
                 .product(name: "NIOCore", package: "swift-nio"),
                 .product(name: "NIOEmbedded", package: "swift-nio"),

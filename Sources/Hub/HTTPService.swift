@@ -30,6 +30,7 @@ struct HTTPService: Sendable {
         api.get("devices/{id}/records") { request, context in try await records(request, context) }
         addQuarantine(to: api)
         QueryRoutes(service: pipeline.queries).add(to: api)
+        ReferenceRoutes(service: pipeline.references).add(to: api)
         GroupRoutes(service: pipeline.groups, identity: pipeline.queue.identity, clock: clock).add(to: api)
         router.get("**") { request, _ -> Response in
             throw HTTPError(.notFound, message: "there is nothing at \(request.uri.path); see /api/v1/status")
@@ -54,7 +55,9 @@ struct HTTPService: Sendable {
                 Column("status", .text(problems.isEmpty ? "ready" : "not ready")),
                 Column("problems", .array(problems)),
                 // The hub works on without it, for a while: no reason to send its devices elsewhere.
-                Column("warnings", .array(pipeline.upkeepFailures.map { .text($0) })),
+                Column(
+                    "warnings",
+                    .array((pipeline.upkeepFailures + pipeline.references.warnings).map { .text($0) })),
             ]), status: problems.isEmpty ? .ok : .serviceUnavailable)
     }
 
@@ -74,6 +77,7 @@ struct HTTPService: Sendable {
             pipeline.queries.statuses, durableEnd: pipeline.queue.durableEnd.bytes,
             now: EventTime(ticks: clock.wallTicks()))
         return hub.prometheusText + queries + GroupStatus.prometheusText(groups)
+            + ReferenceStatus.prometheusText(pipeline.references.statuses)
     }
 
     // MARK: Data

@@ -1,5 +1,6 @@
 package import DeviceQueue
 package import MosquittoClient
+package import ReferenceFiles
 
 /// What a hub is started with.
 package struct HubConfiguration: Sendable {
@@ -36,6 +37,8 @@ package struct HubConfiguration: Sendable {
 
     /// Whether the query that ships with the product runs.
     package var runsMinuteQuery = true
+    /// What queries may join with.
+    package var references: [ReferenceSource] = []
     /// Queries beside the one that ships with the product.
     package var queries: [QueryDefinition] = []
 

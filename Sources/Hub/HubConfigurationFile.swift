@@ -1,5 +1,6 @@
 import MosquittoClient
 package import Platform
+import ReferenceFiles
 import Telemetry
 import Yams
 
@@ -22,6 +23,7 @@ import Yams
 /// acl: [{ allow: publish, user: gateway, topic: devices/# }]
 /// anonymous: false
 /// minute_query: on
+/// references: [{ name: sites, file: sites.csv }]       # see `ReferenceConfigurationReader`
 /// queries: [{ name: hot, file: hot.sql, late: 30s }]   # see `QueryConfigurationReader`
 /// ```
 package enum HubConfigurationFile {
@@ -34,23 +36,25 @@ package enum HubConfigurationFile {
     private static let keys = [
         "data", "mqtt", "listeners", "loops", "http", "downstream", "queue", "retention", "ingest",
         "registration", "upstream", "sys_interval", "users", "acl", "anonymous", "limits", "queries",
-        "minute_query",
+        "minute_query", "references",
     ]
     private static let queueKeys = ["segment_bytes", "compression", "plain_bytes"]
 
     /// - Throws: `Problems` with `file:line:column` and what to do, or `FileError` when it cannot be read.
-    package static func read(_ path: String, files: any FileStore = PosixFileStore()) throws
-        -> HubConfiguration
-    {
+    /// - Parameter references: inputs of reference data that are named elsewhere.
+    package static func read(
+        _ path: String, references: [String] = [], files: any FileStore = PosixFileStore()
+    ) throws -> HubConfiguration {
         let text = String(decoding: try files.contents(of: path), as: UTF8.self)
-        return try parse(text, path: path, files: files)
+        return try parse(text, path: path, references: references, files: files)
     }
 
     /// - Parameter files: where files that it names are read from.
     package static func parse(
-        _ text: String, path: String, files: any FileStore = PosixFileStore()
+        _ text: String, path: String, references: [String] = [], files: any FileStore = PosixFileStore()
     ) throws -> HubConfiguration {
-        var reader = Reader(path: path, access: AccessReader(path: path, files: files))
+        var reader = Reader(
+            path: path, access: AccessReader(path: path, files: files), references: references)
         let node: Node?
         do throws(ConfigurationText.Mistake) {
             node = try ConfigurationText.compose(text, path: path)
@@ -67,6 +71,8 @@ package enum HubConfigurationFile {
     private struct Reader {
         let path: String
         var access: AccessReader
+        /// Named elsewhere.
+        var references: [String]
         var configuration = HubConfiguration()
         var problems: [String] = []
 
@@ -75,9 +81,16 @@ package enum HubConfigurationFile {
                 problem(node, "a configuration is a map of settings")
                 return
             }
+            // Queries name them, wherever they stand.
+            if let value = mapping["references"] {
+                var reader = ReferenceConfigurationReader(path: path)
+                configuration.references = reader.read(value)
+                problems += reader.problems
+            }
             for (key, value) in mapping {
                 let name = key.string ?? ""
                 switch name {
+                case "references": break
                 case "data": if let text = string(value, name) { configuration.dataDirectory = text }
                 case "mqtt": if let address = address(value, name) { configuration.mqtt = address }
                 case "listeners": readListeners(value)
@@ -110,6 +123,7 @@ package enum HubConfigurationFile {
                     }
                 case "queries":
                     var reader = QueryConfigurationReader(path: path)
+                    reader.references = references + configuration.references.map(\.name)
                     configuration.queries = reader.read(value)
                     problems += reader.problems
                 default: unknown(key, name, among: HubConfigurationFile.keys)

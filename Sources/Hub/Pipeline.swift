@@ -18,6 +18,7 @@ final class Pipeline: Sendable {
     let journal: JournalLog
     let storage: StorageThread
     let queries: QueryService
+    let references: ReferenceService
     let groups: GroupService
     let loop: BrokerLoop
     let bridges: BridgeService
@@ -93,9 +94,13 @@ final class Pipeline: Sendable {
         try loop.restore(restored, journal: journal, inbox: journalThread)
         // Sockets live on that thread, or on others that have a bridge to it.
         listeners = try Listeners(configuration, on: thread, of: loop, clock: clock, files: files)
+        references = try ReferenceService(
+            configuration.references, queue: queue, data: data, files: files, clock: clock, log: log)
         // The queries read what is durable, from where their checkpoints stand, and hand rows to the sinks.
         queries = try QueryService(
-            QueryOpener.Place(queue: queue, loop: loop, data: data, files: files, clock: clock, log: log),
+            QueryOpener.Place(
+                queue: queue, loop: loop, data: data, files: files, clock: clock,
+                references: references.shelf, log: log),
             storage: storage, runsMinute: configuration.runsMinuteQuery, queries: configuration.queries,
             downstream: configuration.downstream)
 
@@ -109,10 +114,13 @@ final class Pipeline: Sendable {
             configuration.upstreams, hub: String(queue.identity, radix: 36), brokerLoop: loop,
             directory: data + "/bridges", below: data, files: files, clock: clock, log: log)
 
+        // Before anything new is stored: that is joined with the files as they are now.
+        references.lookAtAll { [queries] in try queries.adoptBeforeStart($0, $1) }
         // Only now: who must not miss anything holds his place.
         segments.start()
         journalThread.start()
         queries.start()
+        references.start { [queries] in try queries.adopt($0, $1) }
         groups.start()
         storage.start(
             onDurable: { [loop] batches in loop.executor.execute { loop.complete(batches) } },
@@ -128,6 +136,7 @@ final class Pipeline: Sendable {
             await listeners.stop()
             thread.stop()
             storage.stop()
+            references.stop()
             queries.stop()
             groups.stop()
             segments.stop()
@@ -166,6 +175,7 @@ final class Pipeline: Sendable {
         // Whoever gets a last word gets it in the turn that ends before this.
         await loop.executor.run {}
         await listeners.stop()
+        references.stop()
         queries.stop()
         groups.stop()
         thread.stop()

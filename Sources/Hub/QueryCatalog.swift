@@ -48,7 +48,10 @@ struct QueryCatalog {
         definition.startOffset = stored.startOffset
         definition.rowsAfter = stored.rowsAfter
         definition.isPaused = stored.isPaused
-        if try definition.plan().stateSignature != stored.plan().stateSignature {
+        let names = place.references.names
+        if try definition.plan(references: names).stateSignature
+            != stored.plan(references: names).stateSignature
+        {
             throw QueryRequestError(
                 .conflict,
                 "\(definition.name): what the query keeps has another meaning now, and would be lost; put the old text "
@@ -63,7 +66,7 @@ struct QueryCatalog {
     ///
     /// - Throws: `.conflict` when retention no longer covers the start.
     func begin(_ definition: inout QueryDefinition) throws {
-        let plan = try definition.plan()
+        let plan = try definition.plan(references: place.references.names)
         let queue = place.queue
         let reach =
             plan.lookBackTicks + min(definition.timePolicy.outOfOrderToleranceTicks, plan.lookBackTicks)

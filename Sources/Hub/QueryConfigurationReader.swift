@@ -16,6 +16,8 @@ struct QueryConfigurationReader {
 
     let path: String
     var files: any FileStore = PosixFileStore()
+    /// The inputs of reference data.
+    var references: [String] = []
     private(set) var problems: [String] = []
 
     init(path: String) { self.path = path }
@@ -63,7 +65,7 @@ struct QueryConfigurationReader {
         }
         if definition.text.isEmpty { return nil }
         do throws(QueryRequestError) {
-            let plan = try definition.plan()
+            let plan = try definition.plan(references: references)
             _ = try ResultTopics(definition, plan)
         } catch {
             problem(node, "\(error)")

@@ -126,29 +126,25 @@ package struct QueryRequestError: Error, Sendable, Equatable, CustomStringConver
 extension QueryDefinition {
     /// Plans the text and checks name and outputs.
     ///
+    /// - Parameter references: the inputs of reference data.
     /// - Throws: `.invalid` with the place in the text, what was expected and a hint.
-    package func plan() throws(QueryRequestError) -> StreamPlan {
+    package func plan(references: [String] = []) throws(QueryRequestError) -> StreamPlan {
         let isName = !name.isEmpty && name.utf8.count <= 64 && name.utf8.allSatisfy(Self.isNameByte)
         guard isName, name.first?.isLetter == true else {
             throw QueryRequestError(
                 .invalid, "\"\(name)\" is no name of a query: letters, digits, - and _, a letter first")
         }
         let (plan, errors) = QueryPlanner.plan(
-            text: text, name: name, version: version, settings: settings)
+            text: text, name: name, version: version, settings: settings, referenceInputs: references,
+            streamInputs: [Self.stream])
         guard let plan else {
             throw QueryRequestError(
                 .invalid,
                 errors.map { $0.render(source: text, name: name + ".sql") }.joined(separator: "\n"))
         }
-        guard plan.inputs.count == 1, plan.inputs[0].name.lowercased() == "telemetry",
-            plan.references.isEmpty
-        else {
-            let names = plan.inputs.map(\.name) + plan.references.map(\.name)
+        guard plan.inputs.count == 1 else {
             throw QueryRequestError(
-                .invalid,
-                "\(name): reads \(names.joined(separator: ", ")); the hub has one stream, telemetry: "
-                    + "write FROM telemetry"
-            )
+                .invalid, "\(name): reads no stream; the hub has one: write FROM \(Self.stream)")
         }
         for output in outputs where !plan.outputs.contains(output.name) {
             let hint = Suggestion.nearest(to: output.name, in: plan.outputs).map { "; did you mean \($0)?" }
@@ -164,6 +160,9 @@ extension QueryDefinition {
         }
         return plan
     }
+
+    /// The name of what devices send.
+    package static let stream = "telemetry"
 
     private static func isNameByte(_ byte: UInt8) -> Bool {
         switch byte {

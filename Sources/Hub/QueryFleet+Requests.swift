@@ -30,7 +30,8 @@ extension QueryFleet {
         _ wanted: QueryDefinition, isReset: Bool, isTrial: Bool, at place: QueryOpener.Place
     ) throws -> (isNew: Bool, effect: String) {
         var definition = wanted
-        let plan = try definition.plan()
+        let plan = try definition.plan(references: place.references.names)
+        try place.references.check(plan)
         let catalog = QueryCatalog(place: place)
         let folder = place.folder(of: definition.name)
         guard slot(definition.name) != nil else {

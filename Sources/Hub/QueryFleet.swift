@@ -24,6 +24,8 @@ final class QueryFleet: @unchecked Sendable {
         var blockedAttempts = 0
         /// When its fields were last compared with those that events have.
         var lookedAt: UInt64 = 0
+        /// Before this place of the log it need not go again.
+        var savedOffset: UInt64 = 0
         /// Its own reader while it is behind.
         var reader: LogReader?
         var lastStatus = QueryStatus()
@@ -37,12 +39,12 @@ final class QueryFleet: @unchecked Sendable {
         var name: String { opener.definition.name }
     }
 
-    private let queue: DeviceQueue
+    let queue: DeviceQueue
     private let storage: any StorageInbox
-    private let clock: any HubClock
+    let clock: any HubClock
     private(set) var slots: [Slot] = []
     /// Those that read together, where they stand, and what reads for them.
-    private var together: [Slot] = []
+    private(set) var together: [Slot] = []
     private var position = QueueOffset(0)
     private var reader: LogReader?
     private var bundle = QueryBundle([])
@@ -196,6 +198,7 @@ final class QueryFleet: @unchecked Sendable {
                         case .record:
                             if !isSampled { census.take(frame.record.payload) }
                             isSampled = true
+                            try job.switchReferences(at: frame.offset.bytes)
                             try job.query.process(frame.record, messageID: frame.messageID)
                         case .tick: try job.tick(arrival: frame.arrivalTime)
                         default: break
@@ -224,12 +227,23 @@ final class QueryFleet: @unchecked Sendable {
             // What `self.bundle` is, without counting a reference a record; `drop` makes another one.
             var bundle = Unmanaged.passUnretained(self.bundle)
             var isSampled = false
+            var nextSwitch = nextSwitch
             do {
                 let hadBlock = try reader.next { frame in
                     switch frame.kind {
                     case .record:
                         if !isSampled { census.take(frame.record.payload) }
                         isSampled = true
+                        if frame.offset.bytes >= nextSwitch {
+                            nextSwitch = switchReferences(at: frame.offset.bytes) {
+                                failures.append(($0, $1))
+                            }
+                            if !failures.isEmpty {
+                                drop(failed: &failures)
+                                bundle = Unmanaged.passUnretained(self.bundle)
+                                nextSwitch = self.nextSwitch
+                            }
+                        }
                         bundle._withUnsafeGuaranteedRef {
                             $0.process(frame.record, messageID: frame.messageID) { number, failure in
                                 failures.append((together[number], failure))
@@ -291,6 +305,7 @@ final class QueryFleet: @unchecked Sendable {
                 try job.checkpointIfDue(
                     now: clock.monotonicNanoseconds, force: isStopping, jobs: max(slots.count, 1))
                 let missing = slot.lastStatus.missingFields
+                slot.savedOffset = job.savedOffset.bytes
                 slot.lastStatus = job.status(sinks: job.deliver(isStopping: isStopping))
                 slot.lastStatus.missingFields = missing
                 look(slot)

@@ -18,11 +18,13 @@ package final class QueryJob: @unchecked Sendable {
     private let queue: DeviceQueue
     /// The log that the checkpoint's offset counts in.
     private let logIdentity: UInt64
+    /// The rows that it joins with.
+    var references: JoinedReferences
 
     /// Everything before this place of the log is in the state.
     var position: QueueOffset
     private var hasUnsavedRows = false
-    private var savedOffset: QueueOffset
+    private(set) var savedOffset: QueueOffset
     private var savedAt: UInt64 = 0
     /// How long the last checkpoint took.
     private var saveNanoseconds: UInt64 = 0
@@ -39,7 +41,8 @@ package final class QueryJob: @unchecked Sendable {
     /// - Throws: what is damaged and how to go on.
     init(
         definition: QueryDefinition, plan: StreamPlan, topics: ResultTopics, queue: DeviceQueue,
-        directory: String, files: any FileStore, outboxLimits: ResultLogLimits,
+        references shelf: ReferenceShelf, directory: String, files: any FileStore,
+        outboxLimits: ResultLogLimits,
         sinks makeSinks: (ResultLog) throws -> [any ResultDelivery]
     ) throws {
         self.definition = definition
@@ -54,9 +57,13 @@ package final class QueryJob: @unchecked Sendable {
         outbox = try ResultLog.open(directory: directory + "/outbox", files: files, limits: outboxLimits)
         var limits = StreamLimits()
         limits.hashKey = .random(in: .min ... .max)
-        query = try LiveQuery(plan: plan, limits: limits)
+        let checkpoint = try checkpoints.load()
+        // Joined with what was in force where it goes on, which gives the rows that it gave before.
+        references = JoinedReferences(shelf, plan)
+        let begin = checkpoint?.queueOffset ?? definition.startOffset ?? 0
+        query = LiveQuery(plan: plan, tables: try references.advance(to: begin).map(\.table), limits: limits)
         query.deviceName = { queue.deviceID($0) ?? DeviceID("") }
-        if let checkpoint = try checkpoints.load() {
+        if let checkpoint {
             try query.restore(Array(checkpoint.engineState.dropFirst(QueryFolder.identityBytes)))
             try outbox.truncate(to: checkpoint.resultPosition)
             // Its marker stands before that position.
@@ -64,7 +71,7 @@ package final class QueryJob: @unchecked Sendable {
             savedOffset = QueueOffset(checkpoint.queueOffset)
         } else {
             try outbox.truncate(to: 0)
-            savedOffset = QueueOffset(definition.startOffset ?? 0)
+            savedOffset = QueueOffset(begin)
         }
         position = savedOffset
         queue.hold(name: holdName, from: savedOffset)

@@ -14,6 +14,8 @@ package struct QueryOpener: Sendable {
         let files: any FileStore
         let clock: any HubClock
         let outboxLimits: ResultLogLimits
+        /// What queries may join with.
+        let references: ReferenceShelf
         let log: @Sendable (String) -> Void
 
         /// - Parameters:
@@ -21,7 +23,8 @@ package struct QueryOpener: Sendable {
         ///   - log: gets a line when a checkpoint had to be set aside.
         package init(
             queue: DeviceQueue, loop: BrokerLoop, data: String, files: any FileStore, clock: any HubClock,
-            outboxLimits: ResultLogLimits = ResultLogLimits(), log: @escaping @Sendable (String) -> Void
+            outboxLimits: ResultLogLimits = ResultLogLimits(), references: ReferenceShelf = ReferenceShelf(),
+            log: @escaping @Sendable (String) -> Void
         ) {
             self.queue = queue
             self.loop = loop
@@ -29,6 +32,7 @@ package struct QueryOpener: Sendable {
             self.files = files
             self.clock = clock
             self.outboxLimits = outboxLimits
+            self.references = references
             self.log = log
         }
 
@@ -56,7 +60,7 @@ package struct QueryOpener: Sendable {
         self.place = place
         self.definition = definition
         self.downstream = downstream
-        plan = try definition.plan()
+        plan = try definition.plan(references: place.references.names)
         topics = try ResultTopics(definition, plan)
         var folder = place.folder(of: definition.name)
         folder.appended = Set(
@@ -77,8 +81,9 @@ package struct QueryOpener: Sendable {
     package func open() throws -> QueryJob {
         let excluded = Set(definition.outputs.filter { !$0.isFile }.map(\.name))
         return try QueryJob(
-            definition: definition, plan: plan, topics: topics, queue: place.queue, directory: folder.path,
-            files: place.files, outboxLimits: place.outboxLimits
+            definition: definition, plan: plan, topics: topics, queue: place.queue,
+            references: place.references, directory: folder.path, files: place.files,
+            outboxLimits: place.outboxLimits
         ) { outbox in
             var sinks: [any ResultDelivery] = [
                 try FileDelivery(

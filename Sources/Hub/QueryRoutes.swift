@@ -15,38 +15,38 @@ struct QueryRoutes: Sendable {
 
     func add(to api: RouterGroup<Context>) {
         api.get("queries") { _, _ in HTTPService.json(.array(service.statuses.map { value(of: $0) })) }
-        api.post("queries/check") { request, _ in try await answer { try await check(request) } }
+        api.post("queries/check") { request, _ in try await Self.answer { try await check(request) } }
         let query = api.group("queries/{name}")
-        query.get { _, context in try await answer { HTTPService.json(value(of: try status(context))) } }
+        query.get { _, context in try await Self.answer { HTTPService.json(value(of: try status(context))) } }
         query.put { request, context in
-            try await answer { try await put(request, context, isTrial: false) }
+            try await Self.answer { try await put(request, context, isTrial: false) }
         }
         query.post("check") { request, context in
-            try await answer { try await put(request, context, isTrial: true) }
+            try await Self.answer { try await put(request, context, isTrial: true) }
         }
         query.delete { _, context in
-            try await answer {
+            try await Self.answer {
                 let name = try context.parameters.require("name")
                 try await service.perform { [place = service.place] in try $0.delete(name, at: place) }
                 return Response(status: .noContent)
             }
         }
         query.post("pause") { _, context in
-            try await answer {
+            try await Self.answer {
                 let name = try context.parameters.require("name")
                 try await service.perform { [place = service.place] in try $0.pause(name, at: place) }
                 return HTTPService.json(.record([Column("effect", .text("paused"))]))
             }
         }
         query.post("resume") { _, context in
-            try await answer {
+            try await Self.answer {
                 let name = try context.parameters.require("name")
                 try await service.perform { [place = service.place] in try $0.resume(name, at: place) }
                 return HTTPService.json(.record([Column("effect", .text("resumed"))]))
             }
         }
         query.get("results") { request, context in
-            try await answer { try await results(request, context) }
+            try await Self.answer { try await results(request, context) }
         }
     }
 
@@ -70,7 +70,7 @@ struct QueryRoutes: Sendable {
     /// A text alone, without a name.
     private func check(_ request: Request) async throws -> Response {
         let definition = try await definition(named: "query", request)
-        let plan = try definition.plan()
+        let plan = try definition.plan(references: service.place.references.names)
         return HTTPService.json(
             .record([
                 Column("outputs", .array(plan.outputs.map { .text($0) })),
@@ -205,7 +205,8 @@ struct QueryRoutes: Sendable {
             isWindowed: isWindowed, files: service.place.files)
     }
 
-    private func answer(_ body: () async throws -> Response) async throws -> Response {
+    /// Tells what was wrong with a request.
+    static func answer(_ body: () async throws -> Response) async throws -> Response {
         do {
             return try await body()
         } catch let error as QueryRequestError {

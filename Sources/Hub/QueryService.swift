@@ -2,6 +2,7 @@ import DeviceQueue
 import MosquittoClient
 import PerpetualQuery
 import Platform
+import ReferenceFiles
 import ResultSink
 import Synchronization
 import Telemetry
@@ -103,6 +104,30 @@ final class QueryService: Sendable {
             }
             if !isTaken { continuation.resume(throwing: QueryRequestError(.unavailable, "the hub stops")) }
         }
+    }
+
+    /// Puts rows to join with in force, and waits for that: for another thread than the cooperative pool's.
+    ///
+    /// - Throws: why the old ones stay.
+    func adopt(_ contents: ReferenceContents, _ history: ReferenceHistory) throws {
+        let outcome = Monitor<Result<Void, any Error>?>(nil)
+        let isTaken = mailbox.update { mailbox in
+            if !mailbox.hasEnded {
+                mailbox.commands.append { fleet in
+                    let result = Result { try fleet.adopt(contents, as: history) }
+                    outcome.update { $0 = result }
+                }
+            }
+            return !mailbox.hasEnded
+        }
+        guard isTaken else { throw QueryRequestError(.unavailable, "the hub stops") }
+        try outcome.wait(until: { $0 != nil }, then: { $0 })?.get()
+    }
+
+    /// As `adopt`, before `start`.
+    func adoptBeforeStart(_ contents: ReferenceContents, _ history: ReferenceHistory) throws {
+        precondition(thread.withLock { $0 == nil }, "the fleet belongs to its thread")
+        try fleet.adopt(contents, as: history)
     }
 
     /// The thread's body.

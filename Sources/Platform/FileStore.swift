@@ -14,6 +14,9 @@ package protocol FileStore: Sendable {
     func remove(_ path: String) throws(FileError)
     /// Makes the names in a directory durable (fsync of the directory).
     func synchronizeDirectory(_ path: String) throws(FileError)
+    /// What tells a file apart from one that had its name before, or its contents from what they were; nil where
+    /// that cannot be told.
+    func fingerprint(_ path: String) throws(FileError) -> FileFingerprint?
     /// Takes an exclusive lock that ends with the process or with `close()` of the file returned.
     /// - Throws: `.locked` when another process holds it.
     func lock(_ path: String) throws(FileError) -> any StoredFile
@@ -33,6 +36,20 @@ package protocol StoredFile: AnyObject, Sendable {
     func dropCache()
     func byteCount() throws(FileError) -> UInt64
     func close()
+}
+
+/// Which file has a name, and since when its contents stand.
+package struct FileFingerprint: Hashable, Sendable {
+    package var file: UInt64
+    package var byteCount: UInt64
+    /// In ticks of 100 ns since 1970.
+    package var modifiedTicks: Int64
+
+    package init(file: UInt64, byteCount: UInt64, modifiedTicks: Int64) {
+        self.file = file
+        self.byteCount = byteCount
+        self.modifiedTicks = modifiedTicks
+    }
 }
 
 /// What a disk can refuse. `path` names the place; `code` is errno.
@@ -68,6 +85,8 @@ package struct FileError: Error, Sendable, Equatable, CustomStringConvertible {
 }
 
 extension FileStore {
+    package func fingerprint(_ path: String) throws(FileError) -> FileFingerprint? { nil }
+
     /// Reads a whole file.
     package func contents(of path: String) throws(FileError) -> [UInt8] {
         let file = try open(path, writable: false)

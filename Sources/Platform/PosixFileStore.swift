@@ -53,6 +53,19 @@ package struct PosixFileStore: FileStore {
 
     package func exists(_ path: String) -> Bool { access(path, F_OK) == 0 }
 
+    package func fingerprint(_ path: String) throws(FileError) -> FileFingerprint? {
+        var status = stat()
+        if stat(path, &status) != 0 { throw FileError.last("look at", path) }
+        #if canImport(Glibc)
+            let time = status.st_mtim
+        #else
+            let time = status.st_mtimespec
+        #endif
+        return FileFingerprint(
+            file: UInt64(status.st_ino), byteCount: UInt64(status.st_size),
+            modifiedTicks: Int64(time.tv_sec) * 10_000_000 + Int64(time.tv_nsec) / 100)
+    }
+
     package func rename(_ path: String, to newPath: String) throws(FileError) {
         #if canImport(Glibc)
             let result = Glibc.rename(path, newPath)

@@ -2,7 +2,7 @@
 extension QueryChecker {
     mutating func checkJoins(_ select: Select, _ scope: SelectScope) {
         var isStream = !isReference(select.from)
-        for case .join(let join) in select.relations {
+        for case .join(let join) in select.relations where !isUnknown(join.input) {
             let joinsReference = isReference(join.input)
             defer { isStream = isStream || !joinsReference }
             guard let condition = join.condition else {

@@ -4,13 +4,18 @@ import Telemetry
 package struct QueryChecker {
     /// Input names in lower case.
     private let referenceInputs: Set<String>
+    /// As they were given; streams: nil when any name is one.
+    private let inputs: (streams: [String]?, references: [String])
+    /// Lower case.
+    private var stepNames: Set<String> = []
     /// The declared fields of typed inputs, and those of steps that name all their columns. Lower case.
     private var fields: [String: Set<String>] = [:]
     /// Steps that read reference data only. Lower case.
     private var referenceSteps: Set<String> = []
     private(set) var errors: [QueryError] = []
 
-    private init(referenceInputs: [String]) {
+    private init(referenceInputs: [String], streamInputs: [String]?) {
+        inputs = (streamInputs, referenceInputs)
         self.referenceInputs = Set(referenceInputs.map { $0.lowercased() })
     }
 
@@ -18,9 +23,13 @@ package struct QueryChecker {
     /// - Parameters:
     ///   - document: the syntax tree.
     ///   - referenceInputs: names of inputs that are reference data: joined without a time bound.
+    ///   - streamInputs: the streams that there are; nil: whatever the text names.
     /// - Returns: the errors in the order of the text, at most `QueryLimits.errorsMax`.
-    package static func check(_ document: QueryDocument, referenceInputs: [String] = []) -> [QueryError] {
-        var checker = QueryChecker(referenceInputs: referenceInputs)
+    package static func check(
+        _ document: QueryDocument, referenceInputs: [String] = [], streamInputs: [String]? = nil
+    ) -> [QueryError] {
+        var checker = QueryChecker(referenceInputs: referenceInputs, streamInputs: streamInputs)
+        checker.stepNames = Set(document.steps.map { $0.name.text.lowercased() })
         for table in document.tables {
             checker.fields[table.name.text.lowercased()] = Set(
                 table.columns.map { $0.name.text.lowercased() })
@@ -45,6 +54,28 @@ package struct QueryChecker {
     func isReference(_ source: InputSource) -> Bool {
         let name = source.name.text.lowercased()
         return referenceInputs.contains(name) || referenceSteps.contains(name)
+    }
+
+    /// Whether there is no stream, reference data or step of the name.
+    func isUnknown(_ source: InputSource) -> Bool {
+        guard let streams = inputs.streams else { return false }
+        let name = source.name.text.lowercased()
+        return !streams.contains { $0.lowercased() == name } && !referenceInputs.contains(name)
+            && !stepNames.contains(name)
+    }
+
+    private mutating func checkInputs(_ select: Select) {
+        for source in select.inputs where isUnknown(source) {
+            let streams = inputs.streams ?? []
+            let references = inputs.references
+            report(
+                source.name.span, "there is no input \(source.name.text)",
+                hint: "the inputs are \(streams.joined(separator: ", "))"
+                    + (references.isEmpty
+                        ? ", and no reference data"
+                        : ", and the reference data " + references.joined(separator: ", ")),
+                suggestion: Suggestion.nearest(to: source.name.text, in: streams + references))
+        }
     }
 
     /// The fields of a source, or nil when any may come.
@@ -73,6 +104,7 @@ package struct QueryChecker {
 
     private mutating func check(_ select: Select) {
         let scope = SelectScope(select)
+        checkInputs(select)
         checkNames(select, scope)
         checkJoins(select, scope)
         checkWindows(select)

@@ -1,6 +1,7 @@
 package import PerpetualQuery
 package import Platform
 import QueryLanguage
+package import ReferenceFiles
 import Telemetry
 
 /// Runs a query over files, from their first event to their last, and closes what is open at the end.
@@ -31,7 +32,7 @@ package struct QueryReplay {
     package var text: String
     package var name: String
     package var inputs: [NamedFile] = []
-    package var references: [NamedFile] = []
+    package var references: [ReferenceSource] = []
     package var settings = StreamSettings()
     /// Fields whose values name an event; the first of a name counts.
     package var deduplication: [String] = []
@@ -57,7 +58,7 @@ package struct QueryReplay {
     package func plan(title: String) throws(ReplayError) -> StreamPlan {
         var settings = settings
         settings.arrivesAtEventTime = arrivalField == nil
-        let names = references.compactMap(\.name)
+        let names = references.map(\.name)
         var (plan, errors) = QueryPlanner.plan(
             text: text, name: name, settings: settings, referenceInputs: names)
         if let made = plan, !deduplication.isEmpty {
@@ -107,19 +108,19 @@ package struct QueryReplay {
         -> StreamEngine
     {
         var tables: [ReferenceData] = []
-        for reference in references {
-            let file = try EventFile(path: reference.path, files: files)
-            var lines: [[UInt8]] = []
-            while let row = try file.next() {
-                lines.append(Array(row))
-                if lines.count > limits.referenceRowsMax { break }
+        var limits = ReferenceLimits()
+        limits.rowsMax = self.limits.referenceRowsMax
+        let reader = ReferenceReader(files: files, limits: limits)
+        for source in references {
+            do throws(ReferenceError) { tables.append(try reader.read(source).data) } catch {
+                throw ReplayError(error.kind == .input ? .input : .environment, error.description)
             }
-            tables.append(ReferenceData(name: reference.name ?? "", rows: lines))
         }
         do throws(QueryFailure) {
-            return try StreamEngine(plan: plan, references: tables, rows: rows, limits: limits)
+            return try StreamEngine(plan: plan, references: tables, rows: rows, limits: self.limits)
         } catch {
-            throw ReplayError(.input, error.description)
+            let hint = error.hint.map { " (\($0))" } ?? ""
+            throw ReplayError(.input, error.description + hint)
         }
     }
 

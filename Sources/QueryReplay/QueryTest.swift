@@ -1,6 +1,7 @@
 import Foundation
 package import PerpetualQuery
 package import Platform
+package import ReferenceFiles
 import Telemetry
 
 /// A test configuration in the form of Azure's: a query, and cases of inputs and expected outputs.
@@ -10,13 +11,14 @@ import Telemetry
 ///   "Inputs": [{"InputAlias": "telemetry", "Type": "Data Stream", "FilePath": "in.jsonl"}],
 ///   "ExpectedOutputs": [{"OutputAlias": "minute", "FilePath": "out.jsonl", "Required": true}]}]}
 /// ```
+/// An input of the type `Reference Data` is a file to join with; of an SQLite database `FILE#TABLE`.
 /// Ours, beside each other in the configuration or in a case: `Late`, `OutOfOrder` (`"30s"`), `Policy`,
 /// `Arrival`, `Dedup`. Paths are relative to the configuration.
 package struct QueryTest {
     package struct Case: Sendable {
         package var name: String
         package var inputs: [QueryReplay.NamedFile] = []
-        package var references: [QueryReplay.NamedFile] = []
+        package var references: [ReferenceSource] = []
         package var expected: [(output: String, path: String, isRequired: Bool)] = []
         package var settings = StreamSettings()
         package var arrivalField: String?
@@ -57,13 +59,13 @@ package struct QueryTest {
             let names = try node.optionalText("Dedup", else: root)
             made.deduplication = names?.split(separator: ",").map { String($0) } ?? []
             for input in try node.nodes("Inputs") {
-                let file = QueryReplay.NamedFile(
-                    name: try input.text("InputAlias"), path: folder + (try input.text("FilePath")))
+                let name = try input.text("InputAlias")
+                let path = folder + (try input.text("FilePath"))
                 let type = try input.optionalText("Type") ?? "Data Stream"
                 if type.lowercased().hasPrefix("reference") {
-                    made.references.append(file)
+                    made.references.append(ReferenceSource(name: name, location: path))
                 } else {
-                    made.inputs.append(file)
+                    made.inputs.append(QueryReplay.NamedFile(name: name, path: path))
                 }
             }
             for output in try node.nodes("ExpectedOutputs") {

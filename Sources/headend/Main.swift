@@ -57,7 +57,8 @@ struct Headend: AsyncParsableCommand {
         subcommands: [
             RunCommand.self, ServeCommand.self, SimulateCommand.self, LoadCommand.self, SubscribeCommand.self,
             VerifyCommand.self, TortureCommand.self,
-            QueueCommand.self, QuarantineCommand.self, GroupCommand.self, ConsumeCommand.self,
+            QueueCommand.self, QuarantineCommand.self, ReferenceCommand.self, GroupCommand.self,
+            ConsumeCommand.self,
             IngestCommand.self, UpstreamCommand.self, UserCommand.self, AccessCommand.self,
             DeviceCommand.self,
             QueryCommand.self,

@@ -3,6 +3,7 @@ import Fleet
 import Glibc
 import Hub
 import MosquittoClient
+import ReferenceFiles
 
 /// `90s`, `3m`, `1h`, `500ms`: a duration with its unit.
 struct DurationArgument: ExpressibleByArgument, Sendable {
@@ -90,13 +91,26 @@ struct HubOptions: ParsableArguments {
             "A query beside the default one; its name is the file's. Repeatable.", valueName: "file"))
     var query: [String] = []
 
+    @Option(
+        name: .long,
+        help: ArgumentHelp(
+            "Reference data that queries join with: CSV, JSON, or SQLite (name=file.db#table). Repeatable.",
+            valueName: "name=file"))
+    var reference: [String] = []
+
     @Flag(
         name: .customLong("no-minute-query"),
         help: "Do without the default query: no rows a minute, and nothing for verify to add up.")
     var isWithoutMinuteQuery = false
 
     func configuration() throws -> HubConfiguration {
-        var configuration = try Self.read(config)
+        let references = try ReferenceArgument.sources(reference)
+        var configuration = try Self.read(config, references: references.map(\.name))
+        for source in references {
+            // Options win.
+            configuration.references.removeAll { $0.name.lowercased() == source.name.lowercased() }
+            configuration.references.append(source)
+        }
         if let users { configuration.access.users = try UserOptions.read(users) }
         if anonymous { configuration.access.anonymous = true }
         if let data { configuration.dataDirectory = data }
@@ -119,10 +133,10 @@ struct HubOptions: ParsableArguments {
     }
 
     /// The configuration of a file; the default one without a file.
-    static func read(_ config: String?) throws -> HubConfiguration {
+    static func read(_ config: String?, references: [String] = []) throws -> HubConfiguration {
         guard let config else { return HubConfiguration() }
         do {
-            return try HubConfigurationFile.read(config)
+            return try HubConfigurationFile.read(config, references: references)
         } catch let problems as HubConfigurationFile.Problems {
             throw Failure.input(problems.description)
         } catch {

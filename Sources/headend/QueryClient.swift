@@ -5,9 +5,10 @@ import Telemetry
     import FoundationNetworking
 #endif
 
-/// `/api/v1/queries` of a running hub.
+/// `/api/v1/queries` of a running hub, or what is asked for in the same way.
 struct QueryClient: Sendable {
     let base: URL
+    var resource = "queries"
 
     /// A query as status shows it.
     struct Query: Decodable {
@@ -80,8 +81,9 @@ struct QueryClient: Sendable {
         return try JSONDecoder().decode(Effect.self, from: data)
     }
 
-    func post(_ name: String, _ action: String) async throws {
-        _ = try await send("POST", name + "/" + action)
+    @discardableResult
+    func post(_ name: String, _ action: String) async throws -> Data {
+        try await send("POST", name + "/" + action)
     }
 
     func delete(_ name: String) async throws { _ = try await send("DELETE", name) }
@@ -102,8 +104,9 @@ struct QueryClient: Sendable {
         _ method: String, _ path: String, _ query: [(String, String)] = [], body: String? = nil
     ) async throws -> (Data, HTTPURLResponse?) {
         let whole = base.absoluteString + (base.absoluteString.hasSuffix("/") ? "" : "/")
-        guard var parts = URLComponents(string: whole + "api/v1/queries" + (path.isEmpty ? "" : "/" + path))
-        else { throw Failure.input("\"\(path)\" is not a query's name: letters, digits, - and _") }
+        guard
+            var parts = URLComponents(string: whole + "api/v1/\(resource)" + (path.isEmpty ? "" : "/" + path))
+        else { throw Failure.input("\"\(path)\" is not a name: letters, digits, - and _") }
         if !query.isEmpty {
             // A plus sign would be read as a blank.
             parts.percentEncodedQuery = query.map { name, value in

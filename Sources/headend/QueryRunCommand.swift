@@ -2,6 +2,7 @@ import ArgumentParser
 import PerpetualQuery
 import Platform
 import QueryReplay
+import ReferenceFiles
 import Telemetry
 
 /// A query over files.
@@ -19,8 +20,11 @@ struct QueryRunCommand: ParsableCommand {
     @Argument(help: "The file with the query; - reads standard input.") var file: String
     @Option(help: ArgumentHelp("The events of an input. Repeatable.", valueName: "[name=]file"))
     var input: [String] = []
-    @Option(help: ArgumentHelp("Reference data. Repeatable.", valueName: "name=file")) var reference:
-        [String] = []
+    @Option(
+        help: ArgumentHelp(
+            "Reference data to join with: CSV, JSON, or SQLite (name=file.db#table). Repeatable.",
+            valueName: "name=file"))
+    var reference: [String] = []
     @Option(
         help: ArgumentHelp("Where rows go; - is standard output. Repeatable.", valueName: "[name=]file"))
     var output: [String] = []
@@ -40,10 +44,7 @@ struct QueryRunCommand: ParsableCommand {
         var replay = QueryReplay(
             text: try QueryCommand.text(of: file), name: QueryCommand.name(of: file), files: files)
         replay.inputs = input.map { QueryReplay.NamedFile(argument: $0) }
-        replay.references = reference.map { QueryReplay.NamedFile(argument: $0) }
-        for named in replay.references where named.name == nil {
-            throw Failure.input("--reference \(named.path): write NAME=\(named.path)")
-        }
+        replay.references = try ReferenceArgument.sources(reference)
         replay.settings = try time.settings()
         replay.deduplication = dedup?.split(separator: ",").map(String.init) ?? []
         replay.arrivalField = arrival

@@ -18,13 +18,21 @@ package final class LiveQuery {
     /// Rows of the buffer that were looked at.
     private var seenRows = 0
 
-    /// - Throws: when reference data is missing or is no JSON.
-    package init(
+    /// - Throws: when reference data is missing, is no JSON, or has other types than CREATE TABLE says.
+    package convenience init(
         plan: StreamPlan, references: [ReferenceData] = [], limits: StreamLimits = StreamLimits()
     ) throws(QueryFailure) {
+        let tables = try ReferenceTable.all(of: plan, limits: limits) { name in
+            references.first { $0.name.lowercased() == name.lowercased() }
+        }
+        self.init(plan: plan, tables: tables, limits: limits)
+    }
+
+    /// - Parameter tables: by the plan's reference.
+    package init(plan: StreamPlan, tables: [ReferenceTable], limits: StreamLimits = StreamLimits()) {
         self.plan = plan
         rows = RowBuffer(plan: plan)
-        engine = try StreamEngine(plan: plan, references: references, rows: rows, limits: limits)
+        engine = StreamEngine(plan: plan, tables: tables, rows: rows, limits: limits)
         windowedOutputs = plan.outputs.indices.map { plan.isWindowed(output: $0) }
         hasWindows = windowedOutputs.contains(true)
         step = plan.windowStep
@@ -34,6 +42,12 @@ package final class LiveQuery {
     package var deviceName: (UInt32) -> DeviceID {
         get { engine.deviceName }
         set { engine.deviceName = newValue }
+    }
+
+    /// Joins the records that come from now on with other rows. They are no state: a query that is restored is
+    /// given what was in force at its place in the log.
+    package func replace(reference: Int, by table: ReferenceTable) {
+        engine.replace(reference: reference, by: table)
     }
 
     /// Takes one record, in the order of the log.

@@ -186,10 +186,7 @@ final class GroupRuntime {
 
 /// A loop over reference rows or elements while the program runs.
 struct LoopState {
-    var rows: [Int32] = []
-    /// All rows of the table, when there is no key.
-    var limit = 0
-    var isAll = false
+    /// Of reference data the row in hand, −1 behind the last one.
     var at = 0
     var isMatched = false
     var elements: UnsafeMutablePointer<Datum>?

@@ -93,35 +93,48 @@ extension StreamEngine {
 
     private func beginLookup(_ number: Int, _ stage: StageRuntime) {
         let lookup = plan.lookups[number]
-        lookups[number].at = 0
         lookups[number].isMatched = false
+        let table = references[lookup.reference]
         guard let index = lookup.index else {
-            lookups[number].isAll = true
-            lookups[number].limit = references[lookup.reference].rowCount
+            lookups[number].at = table.rowCount > 0 ? 0 : -1
             return
         }
         key.removeAll()
-        for slot in lookup.keys { GroupKey.append(stage.frame[slot], to: &key) }
-        lookups[number].rows = references[lookup.reference].matches(index, key.bytes)
-        lookups[number].limit = lookups[number].rows.count
+        for slot in lookup.keys { ReferenceTable.append(stage.frame[slot], to: &key) }
+        lookups[number].at = table.first(index, key.bytes)
     }
 
     private func nextLookup(_ number: Int, _ step: Instruction, _ stage: StageRuntime) -> Int? {
         let lookup = plan.lookups[number]
-        let at = lookups[number].at
-        guard at < lookups[number].limit else {
-            if lookup.isLeftOuter, !lookups[number].isMatched {
-                lookups[number].isMatched = true
-                for slot in lookup.cleared { stage.frame[slot] = .null }
-                return Int(step.right)
-            }
-            return Int(step.left)
-        }
-        lookups[number].at = at + 1
-        let row = lookups[number].isAll ? at : Int(lookups[number].rows[at])
         let table = references[lookup.reference]
-        for load in lookup.loads { stage.frame[load.to] = table.value(row, load.from) }
-        if let slot = lookup.rowSlot { stage.frame[slot] = table.row(row) }
-        return nil
+        while true {
+            let row = lookups[number].at
+            guard row >= 0 else {
+                if lookup.isLeftOuter, !lookups[number].isMatched {
+                    lookups[number].isMatched = true
+                    for slot in lookup.cleared { stage.frame[slot] = .null }
+                    return Int(step.right)
+                }
+                return Int(step.left)
+            }
+            if let index = lookup.index {
+                lookups[number].at = table.next(index, after: row)
+                if !hasKey(lookup, table, index, row, stage) { continue }
+            } else {
+                lookups[number].at = row + 1 < table.rowCount ? row + 1 : -1
+            }
+            for load in lookup.loads { stage.frame[load.to] = table.value(row, load.from) }
+            if let slot = lookup.rowSlot { stage.frame[slot] = table.row(row) }
+            return nil
+        }
+    }
+
+    /// Whether a row that was found by its key's bytes has the values.
+    private func hasKey(
+        _ lookup: LookupPlan, _ table: ReferenceTable, _ index: Int, _ row: Int, _ stage: StageRuntime
+    ) -> Bool {
+        for (slot, column) in zip(lookup.keys, table.columns(index))
+        where Datum.compare(stage.frame[slot], table.value(row, column)) != 0 { return false }
+        return true
     }
 }

@@ -20,7 +20,7 @@ package final class StreamEngine {
     let groups: [GroupRuntime]
     let analytics: [AnalyticOperator]
     let joins: [StreamJoinOperator]
-    let references: [ReferenceTable]
+    @exclusivity(unchecked) private(set) var references: [ReferenceTable]
     let fieldNames: [UnsafeMutableRawBufferPointer]
     // One caller at a time: exclusivity need not be checked at run time for each access.
     @exclusivity(unchecked) var loops: [LoopState]
@@ -59,13 +59,21 @@ package final class StreamEngine {
     @exclusivity(unchecked) private var isFinished = false
 
     /// - Parameters:
-    ///   - references: the tables that the plan names.
+    ///   - references: the data that the plan names.
     ///   - rows: gets the rows.
-    /// - Throws: when reference data is missing or is no JSON.
-    package init(
+    /// - Throws: when reference data is missing, is no JSON, or has other types than CREATE TABLE says.
+    package convenience init(
         plan: StreamPlan, references: [ReferenceData] = [], rows: RowBuffer,
         limits: StreamLimits = StreamLimits()
     ) throws(QueryFailure) {
+        let tables = try ReferenceTable.all(of: plan, limits: limits) { name in
+            references.first { $0.name.lowercased() == name.lowercased() }
+        }
+        self.init(plan: plan, tables: tables, rows: rows, limits: limits)
+    }
+
+    /// - Parameter tables: by the plan's reference.
+    init(plan: StreamPlan, tables: [ReferenceTable], rows: RowBuffer, limits: StreamLimits) {
         self.plan = plan
         self.limits = limits
         self.rows = rows
@@ -107,16 +115,8 @@ package final class StreamEngine {
             return UnsafeMutableRawBufferPointer(rebasing: bytes[..<name.utf8.count])
         }
         start = arena.mark
-        var tables: [ReferenceTable] = []
-        for reference in plan.references {
-            guard let data = references.first(where: { $0.name.lowercased() == reference.name.lowercased() })
-            else {
-                throw QueryFailure(
-                    text: "the reference data \(reference.name) is missing", hint: "name its file")
-            }
-            tables.append(try ReferenceTable(reference, data, limits: limits))
-        }
-        self.references = tables
+        precondition(tables.count == plan.references.count, "a table for each reference")
+        references = tables
     }
 
     /// The windows that alone listen to a stage, when their rows go nowhere but out.
@@ -134,6 +134,9 @@ package final class StreamEngine {
         for name in fieldNames { name.baseAddress?.deallocate() }
         for name in knownDevices.values { name.deallocate() }
     }
+
+    /// Joins what comes from now on with other rows.
+    func replace(reference: Int, by table: ReferenceTable) { references[reference] = table }
 
     // MARK: In
 

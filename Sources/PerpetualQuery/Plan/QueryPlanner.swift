@@ -28,14 +28,18 @@ package final class QueryPlanner {
 
     /// Reads, checks and plans a text.
     ///
+    /// - Parameters:
+    ///   - referenceInputs: names of inputs that are reference data.
+    ///   - streamInputs: the streams that there are; nil: whatever the text names.
     /// - Returns: the plan; or nil and all that is wrong, in the order of the text.
     package static func plan(
         text: String, name: String, version: Int = 1, settings: StreamSettings = StreamSettings(),
-        referenceInputs: [String] = []
+        referenceInputs: [String] = [], streamInputs: [String]? = nil
     ) -> (plan: StreamPlan?, errors: [QueryError]) {
         let (document, errors) = QueryParser.parse(text)
         if !errors.isEmpty { return (nil, errors) }
-        let found = QueryChecker.check(document, referenceInputs: referenceInputs)
+        let found = QueryChecker.check(
+            document, referenceInputs: referenceInputs, streamInputs: streamInputs)
         if !found.isEmpty { return (nil, found) }
         do {
             return (
@@ -243,13 +247,19 @@ package final class QueryPlanner {
         if let number = referenceNumbers[name.text.lowercased()] { return number }
         referenceNumbers[name.text.lowercased()] = plan.references.count
         plan.references.append(ReferencePlan(name: name.text))
-        return plan.references.count - 1
+        let number = plan.references.count - 1
+        // All of them: a row that is not what was declared is told of, whoever reads the column.
+        for column in tables[name.text.lowercased()]?.columns ?? [] {
+            plan.references[number].types[referenceColumn(column.name.text, of: number)] = column.type
+        }
+        return number
     }
 
     func referenceColumn(_ name: String, of reference: Int) -> Int {
         let columns = plan.references[reference].columns
         if let number = columns.firstIndex(where: { $0.utf8.elementsEqual(name.utf8) }) { return number }
         plan.references[reference].columns.append(name)
+        plan.references[reference].types.append(nil)
         return columns.count
     }
 

@@ -1,4 +1,4 @@
-import QueryLanguage
+package import QueryLanguage
 import Telemetry
 
 /// What a query document computes, ready to run: programs over slots, and the operators between them.
@@ -86,9 +86,11 @@ package struct ReferencePlan: Hashable, Sendable {
     package var name: String
     /// Its columns that are used, in the order of their first use.
     package var columns: [String] = []
+    /// By column, the type that CREATE TABLE gives it.
+    package internal(set) var types: [SQLType?] = []
     /// Columns, as positions, by whose values rows are found; one list for each join that has equalities.
-    var indexes: [[Int]] = []
-    var needsRow = false
+    package internal(set) var indexes: [[Int]] = []
+    package internal(set) var needsRow = false
 }
 
 /// A copy of a decoded field, or of a slot, into a frame.
