@@ -115,7 +115,7 @@ final class QueryService: Sendable {
             if !mailbox.hasEnded {
                 mailbox.commands.append { fleet in
                     let result = Result { try fleet.adopt(contents, as: history) }
-                    outcome.update { $0 = result }
+                    return { outcome.update { $0 = result } }
                 }
             }
             return !mailbox.hasEnded
