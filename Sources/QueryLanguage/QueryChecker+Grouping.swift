@@ -21,6 +21,7 @@ extension QueryChecker {
         case .session(let timeout, let longest, _):
             checkSize(timeout, "timeout")
             checkSize(longest, "session")
+        case .snapshot: break
         case .windows(let windows):
             for identified in windows { checkSize(identified.window) }
         }

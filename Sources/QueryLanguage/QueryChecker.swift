@@ -122,7 +122,8 @@ package struct QueryChecker {
                 name.span, "two sources are called \(name.text)",
                 hint: "give one an alias: JOIN \(name.text) AS other")
         }
-        for case .star(let qualifier?, _) in select.items where !scope.isSource(qualifier.text) {
+        for case .star(let path, _) in select.items {
+            guard path.count == 1, let qualifier = path.first, !scope.isSource(qualifier.text) else { continue }
             // `record.*` is right too, unless the name looks like that of a source.
             guard Suggestion.nearest(to: qualifier.text, in: scope.sources.map(\.text)) != nil else {
                 continue
@@ -253,11 +254,13 @@ extension GroupItem {
         }
     }
 
-    var isWindow: Bool {
+    /// A window of some kind, not a key.
+    package var isWindow: Bool {
         if case .expression = self { false } else { true }
     }
 
-    var span: SourceSpan {
+    /// The key, or the window's name.
+    package var span: SourceSpan {
         switch self {
         case .expression(let key): key.span
         case .window(let window): window.span

@@ -14,6 +14,11 @@ package struct TableDeclaration: Hashable, Sendable {
 package struct ColumnDeclaration: Hashable, Sendable {
     package var name: Name
     package var type: SQLType
+
+    package init(name: Name, type: SQLType) {
+        self.name = name
+        self.type = type
+    }
 }
 
 /// `WITH name AS (query)`: seen by the steps and queries that follow.
@@ -60,8 +65,8 @@ package struct Select: Hashable, Sendable {
 }
 
 package enum SelectItem: Hashable, Sendable {
-    /// `*`, or `input.*`.
-    case star(qualifier: Name?, SourceSpan)
+    /// `*` with an empty path, or `input.*`, `record.*`, `input.record.*`.
+    case star(of: [Name], SourceSpan)
     case expression(Expression, alias: Name?)
 }
 
@@ -129,6 +134,8 @@ package struct WindowDefinition: Hashable, Sendable {
         case hopping(size: TimeSpan, hop: TimeSpan, offset: TimeSpan?)
         case sliding(size: TimeSpan)
         case session(timeout: TimeSpan, longest: TimeSpan, partitionBy: [Expression])
+        /// Rows of equal times. As a window of `Windows(…)` only: alone it is `GroupItem.snapshot`.
+        case snapshot
         /// The rows of all of them.
         case windows([IdentifiedWindow])
     }

@@ -33,7 +33,9 @@ extension QueryParser {
     /// A word with `(`, a dotted name with `(`, or the bare `System.Timestamp`.
     func startsCall() -> Bool {
         if ahead(1).kind == .symbol, ahead(1).text == "(" { return true }
-        guard ahead(1).kind == .symbol, ahead(1).text == ".", ahead(2).kind == .word else { return false }
+        guard ahead(1).kind == .symbol, ahead(1).text == ".",
+            ahead(2).kind == .word || ahead(2).kind == .bracketed
+        else { return false }
         if current.keyword == "SYSTEM", ["TIMESTAMP", "WINDOW"].contains(ahead(2).keyword) { return true }
         let isPrefix = ["UDF", "UDA", "SYSTEM"].contains(current.keyword)
         return isPrefix && ahead(3).kind == .symbol && ahead(3).text == "("

@@ -90,6 +90,11 @@ extension QueryParser {
         switch infix {
         case .like:
             let pattern = try expression(atLeast: Level.additive.rawValue)
+            if isKeyword("ESCAPE"), ahead(1).kind == .text {
+                throw QueryError(
+                    current.span, "LIKE has no ESCAPE here",
+                    hint: "a mark stands for itself in brackets: '50[%]', '[_]', '[[]'")
+            }
             return try node(.like(left, pattern: pattern, isNegated: isNegated), start)
         case .between:
             let low = try expression(atLeast: Level.additive.rawValue)

@@ -8,9 +8,25 @@ extension QueryParser {
         while isKeyword("UNION") {
             at += 1
             let isAll = acceptKeyword("ALL")
-            guard isKeyword("SELECT") else { throw expected("SELECT after UNION") }
-            let next = try select(outputs: &outputs, isStep: isStep, isFirst: false)
+            let next: Select
+            if isKeyword("SELECT") {
+                next = try select(outputs: &outputs, isStep: isStep, isFirst: false)
+            } else if case .star(let path, _)? = first.items.first, path.isEmpty, isName(current) {
+                // `SELECT * FROM a UNION b` has the rows of b too.
+                next = Select(
+                    items: first.items, from: try inputSource(), relations: [], condition: nil, groupBy: [],
+                    having: nil, span: previous.span)
+            } else {
+                throw expected("SELECT after UNION")
+            }
             query.unions.append(UnionTerm(isAll: isAll, select: next))
+        }
+        if isKeyword("EXCEPT") || isKeyword("INTERSECT") {
+            throw QueryError(
+                current.span, "streams have no \(current.keyword)",
+                hint:
+                    "LEFT JOIN … ON … DATEDIFF(…) BETWEEN … AND … WHERE other.key IS NULL finds what is missing"
+            )
         }
         query.outputs = outputs
         return query
@@ -77,13 +93,9 @@ extension QueryParser {
 
     private mutating func selectItem() throws(QueryError) -> SelectItem {
         let start = current
-        if accept("*") { return .star(qualifier: nil, start.span) }
+        if accept("*") { return .star(of: [], start.span) }
         if isName(start), ahead(1).kind == .symbol {
-            if ahead(1).text == ".", ahead(2).kind == .symbol, ahead(2).text == "*" {
-                at += 3
-                let name = Name(text: start.text, span: start.span)
-                return .star(qualifier: name, start.span.through(previous.span))
-            }
+            if let path = starPath() { return .star(of: path, start.span.through(previous.span)) }
             if ahead(1).text == "=" {
                 at += 2
                 return .expression(try expression(), alias: Name(text: start.text, span: start.span))
@@ -93,9 +105,32 @@ extension QueryParser {
             throw QueryError(current.span, "nothing is selected", hint: "write SELECT * or name some columns")
         }
         let value = try expression()
-        if acceptKeyword("AS") { return .expression(value, alias: try name("a name after AS")) }
+        if acceptKeyword("AS") {
+            // `AS 'name'` is a name too, as T-SQL has it.
+            if current.kind == .text, !current.text.isEmpty {
+                at += 1
+                return .expression(value, alias: Name(text: previous.text, span: previous.span))
+            }
+            return .expression(value, alias: try name("a name after AS"))
+        }
         guard isName(current) else { return .expression(value, alias: nil) }
         return .expression(value, alias: try name("a name"))
+    }
+
+    /// The names before `.*`, when that is what stands here.
+    private mutating func starPath() -> [Name]? {
+        var path: [Name] = []
+        var count = 0
+        while ahead(count).kind == .word || ahead(count).kind == .bracketed {
+            path.append(Name(text: ahead(count).text, span: ahead(count).span))
+            guard ahead(count + 1).kind == .symbol, ahead(count + 1).text == ".",
+                path.count <= limits.nestingMax
+            else { return nil }
+            count += 2
+        }
+        guard ahead(count).kind == .symbol, ahead(count).text == "*" else { return nil }
+        at += count + 1
+        return path
     }
 
     private func isName(_ token: Token) -> Bool {
@@ -150,6 +185,8 @@ extension QueryParser {
         case "MATCH_RECOGNIZE" where ahead(1).text == "(": return nil
         case "LIMIT" where ahead(1).kind == .number(isFloat: false): return nil
         case "EMIT" where ahead(1).kind == .word: return nil
+        case "EXCEPT" where ahead(1).keyword == "SELECT": return nil
+        case "INTERSECT" where ahead(1).keyword == "SELECT": return nil
         default: return try name("a name")
         }
     }

@@ -150,14 +150,33 @@ extension QueryParser {
             if isKeyword("WINDOWS") {
                 throw QueryError(current.span, "Windows(…) cannot stand inside Windows(…)")
             }
-            guard FunctionTable.isWindow(current.text), ahead(1).text == "(" else {
-                throw expected("a window", words: FunctionTable.windowNames)
+            let start = current.span
+            if let window = try snapshot() {
+                list.append(IdentifiedWindow(id: id, window: window))
+            } else {
+                guard FunctionTable.isWindow(current.text), ahead(1).text == "(" else {
+                    throw expected("a window", words: FunctionTable.windowNames)
+                }
+                list.append(IdentifiedWindow(id: id, window: try window()))
             }
-            list.append(IdentifiedWindow(id: id, window: try window()))
             if hasID { try expect(")") }
+            if let first = list.first, (first.id == nil) != (id == nil) {
+                throw QueryError(
+                    start, "either all windows of Windows(…) have an id or none",
+                    hint: "write Window('id', \(QueryPrinter.text(of: list[list.count - 1].window)))")
+            }
         } while accept(",")
         try expect(")", orElse: "`,` or `)`")
         return .windows(list)
+    }
+
+    /// `System.Timestamp()` as a window, or nil.
+    private mutating func snapshot() throws(QueryError) -> WindowDefinition? {
+        guard isKeyword("SYSTEM"), ahead(1).text == ".", ahead(2).keyword == "TIMESTAMP" else { return nil }
+        let start = current.span
+        at += 3
+        if accept("(") { try expect(")") }
+        return WindowDefinition(kind: .snapshot, span: start.through(previous.span))
     }
 
     // MARK: Stretches of time

@@ -178,12 +178,13 @@ package struct QueryParser {
             at += 1
             let size = current
             at += size.kind == .end ? 0 : 1
+            if accept(","), current.kind != .end { at += 1 }
             try expect(")")
             if token.keyword == "NVARCHAR", size.keyword == "MAX" { return .nvarcharMax }
             if let other = SQLType.replacement(for: token.text) {
                 throw QueryError(
                     token.span, "there is no type \(token.text)(\(size.text))",
-                    hint: "text has no length here", suggestion: other.rawValue)
+                    hint: "a type has no length here, but for nvarchar(max)", suggestion: other.rawValue)
             }
         }
         if !isMax, token.keyword != "NVARCHAR", let type = SQLType(rawValue: token.text.lowercased()) {

@@ -26,9 +26,9 @@ extension QueryPrinter {
         if isOpen { append("(") }
         switch expression.kind {
         case .literal(let literal): append(Self.text(of: literal))
-        case .column(let path): write(path)
+        case .column(let path): column.map { append($0(path)) } ?? write(path)
         case .access(let base, let path):
-            if case .call = base.kind { write(base) } else { append("(\(Self.text(of: base)))") }
+            if case .call = base.kind { write(base) } else { append("(\(inner(base)))") }
             for element in path { writeStep(element) }
         case .unit(let unit): append(unit.rawValue)
         case .star: append("*")
@@ -106,7 +106,7 @@ extension QueryPrinter {
         }
     }
 
-    private mutating func write(_ path: [PathElement]) {
+    mutating func write(_ path: [PathElement]) {
         for (index, element) in path.enumerated() {
             guard index == 0, case .name(let name) = element else {
                 writeStep(element)
@@ -135,16 +135,16 @@ extension QueryPrinter {
         var pieces: [String] = []
         if !over.partitionBy.isEmpty {
             pieces.append(
-                "PARTITION BY " + over.partitionBy.map { Self.text(of: $0) }.joined(separator: ", "))
+                "PARTITION BY " + over.partitionBy.map { inner($0) }.joined(separator: ", "))
         }
         if !over.orderBy.isEmpty {
             let keys = over.orderBy.map {
-                Self.text(of: $0.expression) + ($0.isDescending ? " DESC" : " ASC")
+                inner($0.expression) + ($0.isDescending ? " DESC" : " ASC")
             }
             pieces.append("ORDER BY " + keys.joined(separator: ", "))
         }
         if let limit = over.limit { pieces.append("LIMIT DURATION(\(Self.text(of: limit)))") }
-        if let when = over.when { pieces.append("WHEN " + Self.text(of: when)) }
+        if let when = over.when { pieces.append("WHEN " + inner(when)) }
         append(pieces.joined(separator: " ") + ")")
     }
 
@@ -174,6 +174,7 @@ extension QueryPrinter {
                 list(keys) { $0.write($1) }
                 append(")")
             }
+        case .snapshot: append("System.Timestamp()")
         case .windows(let windows):
             append("Windows(")
             list(windows) { printer, identified in

@@ -2,6 +2,8 @@
 /// they are needed. Reading the text back gives an equal tree.
 package struct QueryPrinter {
     private(set) var text = ""
+    /// Writes columns in another form than that of the text.
+    private(set) var column: (([PathElement]) -> String)?
 
     /// The canonical text of a document.
     package static func text(of document: QueryDocument) -> String {
@@ -27,6 +29,31 @@ package struct QueryPrinter {
     /// The canonical text of an expression.
     package static func text(of expression: Expression) -> String {
         var printer = QueryPrinter()
+        printer.write(expression)
+        return printer.text
+    }
+
+    /// The canonical text of an expression with its columns in a form of the caller's.
+    package static func text(
+        of expression: Expression, column: @escaping ([PathElement]) -> String
+    ) -> String {
+        var printer = QueryPrinter()
+        printer.column = column
+        printer.write(expression)
+        return printer.text
+    }
+
+    /// The canonical text of a path.
+    package static func text(of path: [PathElement]) -> String {
+        var printer = QueryPrinter()
+        printer.write(path)
+        return printer.text
+    }
+
+    /// The text of a part, its columns in the form that this printer has for them.
+    func inner(_ expression: Expression) -> String {
+        var printer = QueryPrinter()
+        printer.column = column
         printer.write(expression)
         return printer.text
     }
@@ -70,8 +97,8 @@ package struct QueryPrinter {
         text += "SELECT "
         list(select.items) { printer, item in
             switch item {
-            case .star(nil, _): printer.text += "*"
-            case .star(let qualifier?, _): printer.text += Self.quoted(qualifier) + ".*"
+            case .star(let path, _):
+                printer.text += (path.map(Self.quoted) + ["*"]).joined(separator: ".")
             case .expression(let value, let alias):
                 // A bare comparison would be read back as `alias = expression`.
                 if case .binary(.equal, _, _) = value.kind {

@@ -197,10 +197,15 @@ import Testing
             ("WITH s AS (SELECT * FROM i) SELECT a FROM s TIMESTAMP BY t", "1:58", "TIMESTAMP BY on a step"),
             ("SELECT a FROM i TIMESTAMP BY System.Timestamp()", "1:30", "cannot stand in TIMESTAMP BY"),
             (
-                "SELECT LAG(a) OVER (LIMIT DURATION(s, 1)), b.y FROM i CROSS APPLY GetArrayElements(i.l) b",
+                "SELECT LAG(a.x) OVER (LIMIT DURATION(s, 1)) FROM i a JOIN j b ON DATEDIFF(s, a, b) = 0",
                 "1:8",
-                "with JOIN or APPLY is not supported yet"
+                "with a JOIN of streams is not supported yet"
             ),
+            (
+                "SELECT LAG(b.ArrayValue) OVER (LIMIT DURATION(s, 1)) FROM i CROSS APPLY GetArrayElements(i.l) b",
+                "1:12", "looks at the rows of i only"
+            ),
+            ("SELECT a, b AS a FROM i", "1:16", "two columns are called a"),
             ("SELECT a INTO _late FROM i", "1:15", "belong to the system"),
             ("SELECT COUNT(*) FROM i GROUP BY HoppingWindow(s, 5, 10)", "1:53", "longer than the window"),
             ("SELECT a FROM i UNION SELECT a, b FROM j", "1:23", "has 2 columns"),

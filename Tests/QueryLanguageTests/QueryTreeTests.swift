@@ -98,11 +98,11 @@ import Testing
 
     @Test("the report of an editor is a JSON array with escaped texts")
     func report() {
-        let text = "SELECT a AS 'x\"y' FROM i"
+        let text = "SELECT a FROM 'x\"y'"
         #expect(
             QueryCheckReport(errors: checkQuery(text: text)).json == """
-                [{"line":1,"column":13,"endColumn":18,"severity":"error","message":"expected a name after AS, but \
-                found the text 'x\\"y'","hint":"quotes are for text; a name stands in brackets: [x\\"y]"}]
+                [{"line":1,"column":15,"endColumn":20,"severity":"error","message":"expected the name of an input or \
+                step, but found the text 'x\\"y'","hint":"quotes are for text; a name stands in brackets: [x\\"y]"}]
                 """)
         #expect(QueryCheckReport(errors: []).json == "[]")
         let two = QueryCheckReport(errors: checkQuery(text: "SELECT int FROM i; SELECT AVRG(a) FROM i")).json

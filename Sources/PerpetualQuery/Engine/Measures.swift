@@ -1,3 +1,5 @@
+import Telemetry
+
 #if canImport(Glibc)
     import Glibc
 #elseif canImport(Darwin)
@@ -103,8 +105,10 @@ struct Extent {
         case .text where value.isCast: return addText(value)
         case .text:
             // A text that nobody cast is taken for a float, as the language has it.
-            guard let number = Conversion.float(of: value.bytes) else { return false }
-            return addOther(Datum(number))
+            if let number = Conversion.float(of: value.bytes) { return addOther(Datum(number)) }
+            // So is one that is a time: MAX(time) of JSON, which has no type for it.
+            guard let time = EventTime.parse(iso8601: value.bytes) else { return false }
+            return addOther(Datum(ticks: time.ticks))
         default: return false
         }
     }

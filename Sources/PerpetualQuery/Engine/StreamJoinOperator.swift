@@ -80,7 +80,7 @@ final class StreamJoinOperator {
         var hasNull = false
         for slot in own.plan.keys {
             hasNull = hasNull || frame[slot].isNull
-            GroupKey.append(frame[slot], to: &key)
+            GroupKey.appendForJoin(frame[slot], to: &key)
         }
         let row = StoredRow(context, frame, slots: own.slots)
         var isMatched = false

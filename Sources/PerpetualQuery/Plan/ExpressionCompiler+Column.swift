@@ -24,7 +24,7 @@ extension ExpressionCompiler {
     private mutating func grouped(_ path: [PathElement], _ span: SourceSpan) throws(QueryError) -> Int? {
         for count in (1...path.count).reversed() {
             let prefix = Expression(.column(Array(path[..<count])), span)
-            guard let slot = ready[scope.comparable(prefix)] else { continue }
+            guard let slot = ready.slot(of: prefix, scope) else { continue }
             return try steps(from: slot, Array(path[count...]), span)
         }
         if path.count == 1, case .name(let name)? = path.first, let value = aliases[name.text.lowercased()] {
@@ -183,12 +183,12 @@ extension ExpressionCompiler {
         return result
     }
 
-    /// The columns that `*` or `source.*` stands for.
-    mutating func star(_ qualifier: Name?, _ span: SourceSpan) throws(QueryError) -> [Relation.Column] {
-        if let qualifier {
-            guard let source = scope.source(qualifier.text) else {
+    /// The columns that `*`, `source.*` or `record.*` stands for.
+    mutating func star(_ path: [Name], _ span: SourceSpan) throws(QueryError) -> [Relation.Column] {
+        if let qualifier = path.first {
+            guard path.count == 1, let source = scope.source(qualifier.text) else {
                 // A record's fields as columns.
-                return [.open(.record(slot: try column([.name(qualifier)], span)))]
+                return [.open(.record(slot: try column(path.map { .name($0) }, span)))]
             }
             return try columns(of: source, span)
         }

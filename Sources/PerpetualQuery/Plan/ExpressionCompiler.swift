@@ -7,9 +7,10 @@ struct ExpressionCompiler {
     var stage: StageDraft
     var block: CodeBlock
     var scope: PlanScope
-    /// Expressions whose values are there already, in their comparable form: grouping keys, aggregates,
-    /// analytic functions.
-    var ready: [String: Int] = [:]
+    /// Expressions whose values are there already: grouping keys, aggregates, analytic functions.
+    var ready = ReadyValues()
+    /// Functions of the rows before, computed before joins and conditions: slots by the places of the calls.
+    var analytics: [Int: Int] = [:]
     /// Behind GROUP BY: fields have no value of their own.
     var isGrouped = false
     var windowIDSlot: Int?
@@ -29,7 +30,7 @@ struct ExpressionCompiler {
 
     /// - Returns: the slot of the value.
     mutating func compile(_ expression: Expression) throws(QueryError) -> Int {
-        if !ready.isEmpty, let slot = ready[scope.comparable(expression)] { return slot }
+        if !ready.isEmpty, let slot = ready.slot(of: expression, scope) { return slot }
         let span = expression.span
         switch expression.kind {
         case .literal(let literal): return stage.constant(Self.constant(literal))
@@ -240,7 +241,7 @@ struct ExpressionCompiler {
 
     /// Goes to the label unless the condition is true.
     mutating func jumpUnless(_ condition: Expression, to end: Int) throws(QueryError) {
-        if ready.isEmpty || ready[scope.comparable(condition)] == nil,
+        if ready.slot(of: condition, scope) == nil,
             case .binary(let symbol, let left, let right) = condition.kind
         {
             if symbol == .and {

@@ -47,14 +47,16 @@ final class LookupDraft {
         if let item = select.groupBy.first {
             throw QueryError(item.spanOfItem, "reference data has no windows: it has no time")
         }
-        var scope = PlanScope(select)
+        var scope = PlanScope()
         scope.add(select.from.visibleName, rows)
         var compiler = ExpressionCompiler(planner: planner, stage: stage, block: test, scope: scope)
         if let condition = select.condition { try compiler.jumpUnless(condition, to: next) }
         var columns: [Relation.Column] = []
         for item in select.items {
             switch item {
-            case .star: columns.append(.open(.lookup(self)))
+            case .star(let path, let span):
+                let isWhole = path.isEmpty || path.count == 1 && path[0].matches(select.from.visibleName.text)
+                columns += isWhole ? [.open(.lookup(self))] : try compiler.star(path, span)
             case .expression(let value, let alias):
                 let slot = try compiler.compile(value)
                 planner.plan.lookups[number].cleared.append(slot)

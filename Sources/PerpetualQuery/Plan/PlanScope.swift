@@ -11,12 +11,8 @@ struct PlanScope {
     }
 
     private(set) var sources: [Source] = []
-    /// For comparing expressions with the keys of GROUP BY.
-    var names: SelectScope?
 
     init() {}
-
-    init(_ select: Select) { names = SelectScope(select) }
 
     mutating func add(_ name: Name, _ relation: Relation, isRecord: Bool = false) {
         sources.append(Source(name: name, relation: relation, isRecord: isRecord))
@@ -46,8 +42,52 @@ struct PlanScope {
             hint: "write \(rows.first?.name.text ?? "input").\(field.text)")
     }
 
-    /// Whether GROUP BY, or a part of it, is meant by an expression.
-    func comparable(_ expression: Expression) -> String {
-        names?.comparable(expression) ?? QueryPrinter.text(of: expression).lowercased()
+    /// A form in which two expressions are equal that have the same value: columns with their source in
+    /// front, constants as they are.
+    func comparable(_ expression: Expression) -> String { comparable(expression, isFolded: false) }
+
+    /// The same without regard to the case of columns. A field is found by its exact name first, so this is for
+    /// what has no exact match.
+    func folded(_ expression: Expression) -> String { comparable(expression, isFolded: true) }
+
+    private func comparable(_ expression: Expression, isFolded: Bool) -> String {
+        QueryPrinter.text(of: expression) { path in
+            let text = QueryPrinter.text(of: qualified(path))
+            return isFolded ? text.lowercased() : text
+        }
+    }
+
+    /// The path with the source's name in front.
+    private func qualified(_ path: [PathElement]) -> [PathElement] {
+        guard case .name(let first)? = path.first else { return path }
+        if let source = source(first.text),
+            path.count > 1 || source.isRecord || source.relation.named(first.text) == nil
+        {
+            return [.name(source.name)] + path.dropFirst()
+        }
+        guard let owner = try? owner(of: first) else { return path }
+        return [.name(owner.name)] + path
+    }
+}
+
+/// Values that are there already, by the expressions that they belong to.
+struct ReadyValues {
+    private var exact: [String: Int] = [:]
+    private var folded: [String: Int] = [:]
+
+    var isEmpty: Bool { exact.isEmpty }
+
+    /// The slot of an expression's value: of the very same one, else of one that differs in case only.
+    func slot(of expression: Expression, _ scope: PlanScope) -> Int? {
+        if exact.isEmpty { return nil }
+        return exact[scope.comparable(expression)] ?? folded[scope.folded(expression)]
+    }
+
+    /// Of two expressions that differ in case the first is found by a third spelling.
+    mutating func add(_ expression: Expression, _ scope: PlanScope, slot: Int) {
+        let text = scope.comparable(expression)
+        if exact[text] == nil { exact[text] = slot }
+        let loose = scope.folded(expression)
+        if folded[loose] == nil { folded[loose] = slot }
     }
 }

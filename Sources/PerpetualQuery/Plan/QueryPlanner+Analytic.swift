@@ -20,17 +20,52 @@ extension QueryPlanner {
             }
         }
         guard let first = calls.first else { return }
-        if !select.relations.isEmpty {
+        for case .join(let join) in select.relations where referenceData(join.input.name) == nil {
             throw QueryError(
-                first.nameSpan, "\(first.function.name) in a SELECT with JOIN or APPLY is not supported yet",
+                first.nameSpan,
+                "\(first.function.name) in a SELECT with a JOIN of streams is not supported yet",
                 hint: "compute it in a WITH step that reads the input, and join the step")
         }
         relation.stage.needsOrder = true
+        var known: [String: Int] = [:]
         for call in calls {
+            try checkSources(of: call, select, relation)
             let text = compiler.scope.comparable(Expression(.call(call), call.nameSpan))
-            if compiler.ready[text] != nil { continue }
-            compiler.ready[text] = try analytic(call, &compiler, relation)
+            let slot: Int
+            if let same = known[text] { slot = same } else { slot = try analytic(call, &compiler, relation) }
+            known[text] = slot
+            compiler.analytics[call.nameSpan.place] = slot
         }
+    }
+
+    /// The function sees the rows of FROM only: before the joins there are no others.
+    private func checkSources(
+        of call: FunctionCall, _ select: Select, _ relation: Relation
+    ) throws(QueryError) {
+        if select.relations.isEmpty { return }
+        let sources = SelectScope(select).sources
+        let from = select.from.visibleName.text
+        var wrong: QueryError?
+        Expression(.call(call), call.nameSpan).visit { part in
+            guard wrong == nil, case .column(let path) = part.kind, case .name(let name)? = path.first else {
+                return wrong == nil
+            }
+            let source = path.count > 1 ? sources.first { $0.matches(name.text) } : nil
+            if let source, !source.matches(from) {
+                wrong = QueryError(
+                    part.span,
+                    "\(call.function.name) looks at the rows of \(from) only: it is computed before the JOIN",
+                    hint: "join in a WITH step, and look back over the step")
+            } else if source == nil, select.inputs.count > 1, relation.named(name.text) == nil {
+                wrong = QueryError(
+                    part.span,
+                    "\(name.text) could be a field of "
+                        + select.inputs.map(\.visibleName.text).joined(separator: " or of "),
+                    hint: "write \(from).\(name.text)")
+            }
+            return wrong == nil
+        }
+        if let wrong { throw wrong }
     }
 
     private func analytic(
@@ -106,6 +141,11 @@ extension QueryPlanner {
         }
         return count * ticks
     }
+}
+
+extension SourceSpan {
+    /// Where it begins, as a number: spans themselves all compare as equal. No text has lines of 2^20 columns.
+    var place: Int { line << 20 | column }
 }
 
 extension FunctionCall {

@@ -7,7 +7,7 @@ extension QueryPlanner {
         _ select: Select, _ relation: Relation, _ compiler: ExpressionCompiler
     ) throws(QueryError) -> Relation {
         var compiler = compiler
-        var keys: [(text: String, slot: Int)] = []
+        var keys: [(key: Expression?, slot: Int)] = []
         let windows = try windows(of: select, relation, &compiler)
         for item in select.groupBy {
             switch item {
@@ -15,19 +15,21 @@ extension QueryPlanner {
                 if let call = key.firstCall(where: { $0.isGroupAggregate }) {
                     throw QueryError(call.nameSpan, "\(call.function.name) cannot stand in GROUP BY")
                 }
-                keys.append((compiler.scope.comparable(key), try compiler.compile(key)))
+                keys.append((key, try compiler.compile(key)))
             case .snapshot(let span) where select.groupBy.contains(where: \.isWindowFunction):
                 let slot = relation.stage.newSlot()
                 relation.stage.readsTime = true
                 relation.block.append(Instruction(.rowTime, result: slot), span)
-                keys.append(("", slot))
+                keys.append((nil, slot))
             default: break
             }
         }
         for slot in relation.partition where !keys.contains(where: { $0.slot == slot }) {
-            keys.append(("", slot))
+            keys.append((nil, slot))
         }
-        try checkTimeline(relation, keys.map(\.text), select)
+        let sources = SelectScope(select).sources
+        let texts = keys.compactMap { $0.key }.map { TimelineKey.text(of: $0, sources: sources) }
+        try checkTimeline(relation, texts, select)
         let output = newStage()
         var draft = GroupDraft(planner: self, stage: relation.stage, output: output)
         let values = select.items.compactMap { item in
@@ -43,9 +45,11 @@ extension QueryPlanner {
         for key in keys {
             let slot = output.newCarriedSlot()
             keyResults.append(slot)
-            if !key.text.isEmpty { grouped.ready[key.text] = slot }
+            if let expression = key.key { grouped.ready.add(expression, compiler.scope, slot: slot) }
         }
-        grouped.ready.merge(draft.ready) { first, _ in first }
+        for (call, slot) in draft.slots {
+            grouped.ready.add(Expression(.call(call), call.nameSpan), compiler.scope, slot: slot)
+        }
         let windowID = output.newCarriedSlot()
         grouped.windowIDSlot = windowID
         let number = plan.groups.count
@@ -140,6 +144,7 @@ extension QueryPlanner {
             for key in keys { slots.append(try compiler.compile(key)) }
             return WindowPlan(
                 kind: .session(timeout: timeout.ticks, longest: longest.ticks, partition: slots))
+        case .snapshot: return WindowPlan(kind: .snapshot)
         case .windows:
             throw QueryError(definition.span, "Windows(…) cannot stand inside Windows(…)")
         }
@@ -153,8 +158,9 @@ struct GroupDraft {
     let output: StageDraft
     private(set) var measures: [MeasurePlan] = []
     private(set) var results: [AggregateResult] = []
-    /// Slots of the output stage, by the comparable form of the call.
-    private(set) var ready: [String: Int] = [:]
+    /// The calls and their slots of the output stage.
+    private(set) var slots: [(call: FunctionCall, slot: Int)] = []
+    private var known: Set<String> = []
     private(set) var texts: [String] = []
     private(set) var needsOrder = false
 
@@ -166,8 +172,7 @@ struct GroupDraft {
 
     mutating func add(_ call: FunctionCall, _ compiler: inout ExpressionCompiler) throws(QueryError) {
         let expression = Expression(.call(call), call.nameSpan)
-        let text = compiler.scope.comparable(expression)
-        if ready[text] != nil { return }
+        guard known.insert(compiler.scope.comparable(expression)).inserted else { return }
         let (measure, function) = try AggregateDraft(call: call).plan(&compiler)
         var number = -1
         if let measure {
@@ -180,7 +185,7 @@ struct GroupDraft {
             }
         }
         let slot = output.newCarriedSlot()
-        ready[text] = slot
+        slots.append((call, slot))
         results.append(AggregateResult(function: function, measure: number, result: slot))
         texts.append(QueryPrinter.text(of: expression))
     }

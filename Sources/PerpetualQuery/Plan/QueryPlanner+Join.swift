@@ -13,7 +13,7 @@ extension QueryPlanner {
     }
 
     /// The reference data that a name stands for, and the step between, if there is one.
-    private func referenceData(_ name: Name) -> (Name, QueryStep?)? {
+    func referenceData(_ name: Name) -> (Name, QueryStep?)? {
         let key = name.text.lowercased()
         guard let step = steps[key] else { return referenceNames.contains(key) ? (name, nil) : nil }
         let select = step.query.first
@@ -81,7 +81,7 @@ extension QueryPlanner {
                 join.span, "a JOIN of streams with TIMESTAMP BY … OVER is not supported yet",
                 hint: "leave OVER out and set the out-of-order tolerance instead")
         }
-        for case .star(nil, let span) in select.items {
+        for case .star(let path, let span) in select.items where path.isEmpty {
             throw QueryError(
                 span, "`*` cannot stand in a SELECT with JOIN", hint: "name the columns, or write input.*")
         }

@@ -5,7 +5,7 @@ import Telemetry
 extension QueryPlanner {
     /// Plans one SELECT: its rows with the columns of its list.
     func relation(of select: Select) throws(QueryError) -> Relation {
-        var scope = PlanScope(select)
+        var scope = PlanScope()
         let from = try relation(ofSource: select.from)
         scope.add(select.from.visibleName, from)
         var current = from.moved(to: from.block)
@@ -80,7 +80,7 @@ extension QueryPlanner {
             tree: sourceTree(from, input))
         if isNew { try planTime(of: from, source, relation) }
         for key in from.timestampBy?.over ?? [] {
-            relation.timeline.append((QueryPrinter.text(of: key).lowercased(), -1))
+            relation.timeline.append((TimelineKey.text(of: key, sources: [from.visibleName]), -1))
         }
         return try partitioned(relation, from)
     }
@@ -196,15 +196,18 @@ extension QueryPlanner {
         var names = ColumnNames()
         for item in select.items {
             switch item {
-            case .star(let qualifier, let span):
-                for column in try compiler.star(qualifier, span) {
+            case .star(let path, let span):
+                for column in try compiler.star(path, span) {
                     if case .named(let name, _) = column, !names.takeIfFree(name) { continue }
                     columns.append(column)
                 }
             case .expression(let value, let alias):
                 let slot = try compiler.compile(value)
-                columns.append(
-                    .named(names.take(alias?.text ?? value.outputName, isGiven: alias != nil), slot: slot))
+                if let alias, !names.takeIfFree(alias.text) {
+                    throw QueryError(
+                        alias.span, "two columns are called \(alias.text)", hint: "give one another name")
+                }
+                columns.append(.named(alias?.text ?? names.take(value.outputName), slot: slot))
             }
         }
         let list = columns.map { column in
@@ -223,12 +226,26 @@ extension QueryPlanner {
 
     /// The keys of the timeline by the names that the SELECT gives them.
     private func timeline(_ relation: Relation, _ select: Select) -> [(text: String, slot: Int)] {
-        relation.timeline.map { key in
+        let sources = SelectScope(select).sources
+        return relation.timeline.map { key in
             for case .expression(let value, let alias) in select.items
-            where QueryPrinter.text(of: value).lowercased() == key.text {
-                return ((alias?.text ?? value.outputName).lowercased(), key.slot)
+            where TimelineKey.text(of: value, sources: sources) == key.text {
+                let name = Name(text: alias?.text ?? value.outputName, span: value.span)
+                return (QueryPrinter.text(of: [.name(name)]).lowercased(), key.slot)
             }
             return key
+        }
+    }
+}
+
+/// The keys of TIMESTAMP BY … OVER in a form in which they can be found in GROUP BY.
+enum TimelineKey {
+    static func text(of expression: Expression, sources: [Name]) -> String {
+        QueryPrinter.text(of: expression) { path in
+            guard path.count > 1, case .name(let first)? = path.first,
+                sources.contains(where: { $0.matches(first.text) })
+            else { return QueryPrinter.text(of: path).lowercased() }
+            return QueryPrinter.text(of: Array(path.dropFirst())).lowercased()
         }
     }
 }
@@ -239,12 +256,9 @@ struct ColumnNames {
 
     mutating func takeIfFree(_ name: String) -> Bool { used.insert(name).inserted }
 
-    /// A name that was given stands as it is; one that was made gets a number when it is taken.
-    mutating func take(_ name: String, isGiven: Bool) -> String {
-        if isGiven || used.insert(name).inserted {
-            used.insert(name)
-            return name
-        }
+    /// A name that nobody gave: with a number when it is taken.
+    mutating func take(_ name: String) -> String {
+        if used.insert(name).inserted { return name }
         var number = 1
         while !used.insert("\(name)\(number)").inserted { number += 1 }
         return "\(name)\(number)"

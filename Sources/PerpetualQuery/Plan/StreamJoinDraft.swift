@@ -69,7 +69,6 @@ final class StreamJoinDraft {
             output: output)
         leftSide.spread = Self.spread(compiler.scope)
         var joined = PlanScope()
-        joined.names = compiler.scope.names
         for (side, sources) in [(leftSide, compiler.scope.sources), (rightSide, scope.sources)] {
             for source in sources {
                 let relation = Relation(
@@ -82,10 +81,9 @@ final class StreamJoinDraft {
         var keys: (left: [Int], right: [Int]) = ([], [])
         var rest: [Expression] = []
         for term in condition.terms {
-            guard case .binary(.equal, let a, let b) = term.kind else {
-                rest.append(term)
-                continue
-            }
+            // An equality finds the row by its key, and is tested with the rest: '5' and '5.0' share a key.
+            rest.append(term)
+            guard case .binary(.equal, let a, let b) = term.kind else { continue }
             switch (sides(a, joined, leftSide), sides(b, joined, leftSide)) {
             case (.left, .right):
                 keys.left.append(try leftSide.compiler.compile(a))
@@ -93,7 +91,7 @@ final class StreamJoinDraft {
             case (.right, .left):
                 keys.left.append(try leftSide.compiler.compile(b))
                 keys.right.append(try rightSide.compiler.compile(a))
-            default: rest.append(term)
+            default: break
             }
         }
         try compileTest(rest, &test, output)

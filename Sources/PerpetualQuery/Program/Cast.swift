@@ -71,6 +71,7 @@ enum Cast {
             return value
         case (.bigint, .float): return Datum(Double(value.integer))
         case (.bit, .bigint): return Datum(Int64(value.bits))
+        case (.bigint, .bit) where value.integer == 0 || value.integer == 1: return Datum(value.integer == 1)
         case (.text, .nvarcharMax):
             var text = value
             text.isCast = true

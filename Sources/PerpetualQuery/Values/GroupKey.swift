@@ -1,3 +1,5 @@
+import Telemetry
+
 /// Values as bytes whose order, byte by byte, is the order of the values, so that one comparison of memory
 /// sorts and finds groups: NULL, then bits, numbers, times, texts, records, arrays.
 ///
@@ -29,6 +31,24 @@ enum GroupKey {
         case .text: appendBytes(4, datum.bytes, to: &key)
         case .record: appendBytes(5, datum.bytes, to: &key)
         case .array: appendBytes(6, datum.bytes, to: &key)
+        }
+    }
+
+    /// Appends a value in a form that all values have in common that compare as equal: a text that is read as
+    /// a number or a time beside one has the form of that, a bit that of 0 or 1. Two texts with the same form
+    /// may still differ, which who looks up by it has to see for itself.
+    static func appendForJoin(_ datum: Datum, to key: inout KeyBuffer) {
+        switch datum.kind {
+        case .bit: append(Datum(Int64(datum.bits)), to: &key)
+        case .text:
+            if let number = Conversion.number(of: datum.bytes) {
+                append(number, to: &key)
+            } else if let time = EventTime.parse(iso8601: datum.bytes) {
+                append(Datum(ticks: time.ticks), to: &key)
+            } else {
+                append(datum, to: &key)
+            }
+        default: append(datum, to: &key)
         }
     }
 

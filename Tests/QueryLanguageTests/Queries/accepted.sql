@@ -187,3 +187,16 @@ SELECT a & b | c ^ ~d, a !> b FROM i WHERE a !< 3
 SELECT NULLIF(a, b), JSON_PARSE(s).x, LAST(a, 0) OVER (LIMIT DURATION(minute, 1)), ROUND(a, 2) FROM i
 --- values of the top
 SELECT TopOne(a) OVER (ORDER BY b), CollectTop(2, a + b) OVER (ORDER BY c) FROM i GROUP BY TumblingWindow(minute, 1)
+--- text as an alias behind AS
+SELECT a AS 'my name', b AS 'it''s' FROM i
+--- the fields of a nested record as columns
+SELECT i.id, i.location.*, a.b.c.* FROM i
+--- a union of steps by their names
+WITH x AS (SELECT * FROM a PARTITION BY id INTO 10), y AS (SELECT * FROM b PARTITION BY id INTO 10)
+SELECT * INTO o FROM x PARTITION BY id UNION y PARTITION BY id
+--- equal times as one window of several
+SELECT System.Window().Id AS w, COUNT(*) AS n FROM i GROUP BY Windows(Window('a', Tumbling(hour, 1)), Window('b', System.Timestamp()))
+--- equal times as one window without ids
+SELECT COUNT(*) AS n FROM i GROUP BY k, Windows(System.Timestamp, Sliding(hour, 1))
+--- an input called except
+SELECT a FROM i except WHERE except.a > 1

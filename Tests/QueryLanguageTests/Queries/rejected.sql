@@ -48,9 +48,33 @@ SELECT a FROM order
 --- a keyword as an alias
 --> 1:13+5 expected a name after AS, but ORDER is a keyword
 SELECT a AS order FROM i
---- text as an alias
---> 1:13+3 expected a name after AS, but found the text 'b'
-SELECT a AS 'b' FROM i
+--- text as an alias without AS
+--> 1:10+3 expected `,`, INTO or FROM, but found the text 'b'
+SELECT a 'b' FROM i
+--- text as an input
+--> 1:15+3 expected the name of an input or step, but found the text 'i'
+SELECT a FROM 'i'
+--- EXCEPT
+--> 1:17+6 streams have no EXCEPT
+SELECT a FROM i EXCEPT SELECT a FROM j
+--- INTERSECT behind a condition
+--> 1:29+9 streams have no INTERSECT
+SELECT a FROM i WHERE a > 1 INTERSECT SELECT a FROM j
+--- ESCAPE
+--> 1:35+6 LIKE has no ESCAPE here
+SELECT a FROM i WHERE a LIKE '5!' ESCAPE '!'
+--- a UNION with a source and named columns
+--> 1:23+1 expected SELECT after UNION, but found `j`
+SELECT a FROM i UNION j
+--- a type with two numbers
+--> 1:18+7 there is no type decimal(5) | did you mean float
+SELECT CAST(a AS decimal(5, 2)) FROM i
+--- a user function in brackets
+--> 1:8+7 udf.f is not supported yet
+SELECT udf.[f](a) FROM i
+--- some windows with an id and some without
+--> 1:80+8 either all windows of Windows(…) have an id or none
+SELECT COUNT(*) AS n FROM i GROUP BY Windows(Window('a', Tumbling(minute, 1)), Tumbling(minute, 2))
 --- a hyphen in a name
 --> 1:17+1 expected the end of the query or its next clause, but found `-`
 SELECT a FROM my-input

@@ -1,0 +1,1 @@
+SELECT a AS 'my name', b AS 'it''s' INTO o FROM i TIMESTAMP BY t

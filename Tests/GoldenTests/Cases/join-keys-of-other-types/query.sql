@@ -1,0 +1,1 @@
+SELECT a.k AS x, b.k AS y INTO o FROM l a TIMESTAMP BY t JOIN r b TIMESTAMP BY t ON a.k = b.k AND DATEDIFF(second, a, b) BETWEEN 0 AND 0

@@ -1,0 +1,1 @@
+WITH w AS (SELECT System.Timestamp() AS e, MAX(v) AS m FROM i TIMESTAMP BY t GROUP BY SlidingWindow(second, 2)) SELECT i.t, w.m INTO o FROM i TIMESTAMP BY t JOIN w ON i.t = w.e AND DATEDIFF(second, i, w) BETWEEN 0 AND 1

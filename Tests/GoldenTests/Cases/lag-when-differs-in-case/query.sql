@@ -1,0 +1,1 @@
+SELECT LAG(v) OVER (LIMIT DURATION(hour, 1) WHEN s = 'On') AS a, LAG(v) OVER (LIMIT DURATION(hour, 1) WHEN s = 'on') AS b INTO o FROM i TIMESTAMP BY t

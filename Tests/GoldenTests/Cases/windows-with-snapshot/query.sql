@@ -1,0 +1,1 @@
+SELECT System.Window().Id AS w, System.Timestamp() AS e, COUNT(*) AS n, SUM(v) AS s INTO o FROM i TIMESTAMP BY t GROUP BY Windows(Window('same time', System.Timestamp()), Window('five', TumblingWindow(second, 5)))
