@@ -123,7 +123,9 @@ package struct QueryChecker {
                 hint: "give one an alias: JOIN \(name.text) AS other")
         }
         for case .star(let path, _) in select.items {
-            guard path.count == 1, let qualifier = path.first, !scope.isSource(qualifier.text) else { continue }
+            guard path.count == 1, let qualifier = path.first, !scope.isSource(qualifier.text) else {
+                continue
+            }
             // `record.*` is right too, unless the name looks like that of a source.
             guard Suggestion.nearest(to: qualifier.text, in: scope.sources.map(\.text)) != nil else {
                 continue
