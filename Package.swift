@@ -62,6 +62,9 @@ let package = Package(
 
         .target(name: "Bridge", dependencies: ["CChecksum", "MQTTWire", "Platform"]),
 
+        // Queries for other engines.
+        .target(name: "QueryExport", dependencies: ["QueryLanguage"]),
+
         // Queries over files, offline.
         .target(
             name: "QueryReplay",
@@ -108,7 +111,7 @@ let package = Package(
             name: "headend",
             dependencies: [
                 "Hub", "SimulationKit", "Fleet", "Load", "Verify", "QueryLanguage", "PerpetualQuery",
-                "QueryReplay", "ReferenceFiles", "MQTTWire", "Access", "DeviceQueue", "Telemetry",
+                "QueryExport", "QueryReplay", "ReferenceFiles", "MQTTWire", "Access", "DeviceQueue", "Telemetry",
                 "Platform", "MosquittoClient",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "UnixSignals", package: "swift-service-lifecycle"),
@@ -137,6 +140,7 @@ let package = Package(
         .testTarget(
             name: "QueryLanguageTests", dependencies: ["QueryLanguage", "Telemetry"],
             resources: [.copy("Queries")]),
+        .testTarget(name: "QueryExportTests", dependencies: ["QueryExport", "QueryLanguage"]),
         .testTarget(name: "PerpetualQueryTests", dependencies: ["PerpetualQuery", "Telemetry"]),
         .testTarget(
             name: "GoldenTests",

@@ -9,6 +9,7 @@ struct QueryCommand: AsyncParsableCommand {
         commandName: "query", abstract: "Queries: over files, and on a running hub (--http URL).",
         subcommands: [
             Check.self, QueryExplainCommand.self, QueryRunCommand.self, QueryTestCommand.self,
+            QueryExportCommand.self,
             QueryAddCommand.self, QueryListCommand.self, QueryShowCommand.self, QueryPauseCommand.self,
             QueryResumeCommand.self, QueryEditCommand.self, QueryRemoveCommand.self,
             QueryResultsCommand.self,

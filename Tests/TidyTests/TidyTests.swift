@@ -43,6 +43,7 @@ struct TidyTests {
         "Fleet": ["Telemetry", "Platform", "MosquittoClient"], "Verify": ["Telemetry", "Platform"],
         "Load": ["CEpoll", "MQTTWire", "Platform"], "QueryLanguage": ["Telemetry"],
         "QueryReplay": ["QueryLanguage", "PerpetualQuery", "ReferenceFiles", "Telemetry", "Platform"],
+        "QueryExport": ["QueryLanguage"],
         "Hub": [
             "Telemetry", "Platform", "Transport", "MQTTWire", "MQTTBroker", "Access", "DeviceQueue",
             "BrokerJournal", "ConsumerGroups", "QueryLanguage", "PerpetualQuery", "ResultSink",
@@ -54,7 +55,7 @@ struct TidyTests {
         ],
         "headend": [
             "Hub", "SimulationKit", "Fleet", "Load", "Verify", "QueryLanguage", "PerpetualQuery",
-            "QueryReplay", "ReferenceFiles", "MQTTWire", "Access", "DeviceQueue", "Telemetry",
+            "QueryReplay", "QueryExport", "ReferenceFiles", "MQTTWire", "Access", "DeviceQueue", "Telemetry",
             "Platform",
             "MosquittoClient",
         ],

@@ -1,0 +1,1 @@
+SELECT i.id, r.name, i.v - LAG(i.v) OVER (PARTITION BY i.id LIMIT DURATION(hour, 1)) AS grown, ISFIRST(second, 10) OVER (PARTITION BY i.id) AS f INTO o FROM i TIMESTAMP BY t JOIN r ON i.id = r.id WHERE LAG(i.v) OVER (PARTITION BY i.id LIMIT DURATION(hour, 1)) IS NULL OR r.name = 'x'

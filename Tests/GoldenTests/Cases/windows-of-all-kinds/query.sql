@@ -1,0 +1,1 @@
+SELECT k, System.Window().Id AS w, System.Timestamp() AS e, COUNT(*) AS n, MAX(v) AS hi INTO o FROM i TIMESTAMP BY t GROUP BY k, Windows(Window('t', Tumbling(second, 5)), Window('h', Hopping(second, 10, 5)), Window('s', Sliding(second, 3)), Window('g', Session(second, 2, 10)), Window('=', System.Timestamp()))
