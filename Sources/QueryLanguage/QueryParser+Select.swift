@@ -147,24 +147,10 @@ extension QueryParser {
         }
         var source = InputSource(name: try name("the name of an input or step"))
         source.alias = try sourceAlias()
-        if isKeyword("TIMESTAMP") {
-            at += 1
-            try expectKeyword("BY")
-            let time = try expression()
-            source.timestampBy = TimestampBy(time: time, over: [])
-            if acceptKeyword("OVER") {
-                repeat { source.timestampBy?.over.append(try expression()) } while accept(",")
-            }
-        }
-        if isKeyword("PARTITION") {
-            at += 1
-            try expectKeyword("BY")
-            var partition = PartitionBy(keys: [])
-            repeat { partition.keys.append(try expression()) } while accept(",")
-            if acceptKeyword("INTO") {
-                partition.partitionCount = try positiveInteger("a number of partitions")
-            }
-            source.partitionBy = partition
+        // The two stand in either order.
+        for _ in 0..<2 {
+            if isKeyword("TIMESTAMP"), source.timestampBy == nil { source.timestampBy = try timestampBy() }
+            if isKeyword("PARTITION"), source.partitionBy == nil { source.partitionBy = try partitionBy() }
         }
         if source.alias == nil { source.alias = try sourceAlias() }
         if isKeyword("MATCH_RECOGNIZE") { throw notSupported(current.span, "MATCH_RECOGNIZE") }
@@ -174,6 +160,25 @@ extension QueryParser {
             )
         }
         return source
+    }
+
+    private mutating func timestampBy() throws(QueryError) -> TimestampBy {
+        at += 1
+        try expectKeyword("BY")
+        var time = TimestampBy(time: try expression(), over: [])
+        if acceptKeyword("OVER") {
+            repeat { time.over.append(try expression()) } while accept(",")
+        }
+        return time
+    }
+
+    private mutating func partitionBy() throws(QueryError) -> PartitionBy {
+        at += 1
+        try expectKeyword("BY")
+        var partition = PartitionBy(keys: [])
+        repeat { partition.keys.append(try expression()) } while accept(",")
+        if acceptKeyword("INTO") { partition.partitionCount = try positiveInteger("a number of partitions") }
+        return partition
     }
 
     private mutating func sourceAlias() throws(QueryError) -> Name? {

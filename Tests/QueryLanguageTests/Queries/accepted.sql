@@ -200,3 +200,5 @@ SELECT System.Window().Id AS w, COUNT(*) AS n FROM i GROUP BY Windows(Window('a'
 SELECT COUNT(*) AS n FROM i GROUP BY k, Windows(System.Timestamp, Sliding(hour, 1))
 --- an input called except
 SELECT a FROM i except WHERE except.a > 1
+--- PARTITION BY before TIMESTAMP BY
+SELECT a, COUNT(*) AS n FROM i x PARTITION BY k TIMESTAMP BY t OVER k GROUP BY a, k, TumblingWindow(minute, 1)
