@@ -183,6 +183,11 @@ extension QueryParser {
             clause.limit = try timeSpan(mayBeNegative: false)
             try expect(")")
         }
+        if isKeyword("ROWS") || isKeyword("RANGE") {
+            throw QueryError(
+                current.span, "OVER has no \(current.keyword)",
+                hint: "how far to look back is a time: LIMIT DURATION(minute, 10)")
+        }
         if acceptKeyword("WHEN") { clause.when = try expression() }
         try expect(")", orElse: "PARTITION BY, ORDER BY, LIMIT DURATION, WHEN or `)`")
         return clause

@@ -187,6 +187,14 @@ extension QueryParser {
         switch current.keyword {
         case "TIMESTAMP" where ahead(1).keyword == "BY": return nil
         case "PARTITION" where ahead(1).keyword == "BY": return nil
+        case "TIMESTAMP" where isName(ahead(1)) && ahead(1).keyword != "PARTITION":
+            throw QueryError(
+                ahead(1).span, "expected BY after TIMESTAMP, but found \(ahead(1).described)",
+                hint: "write TIMESTAMP BY \(ahead(1).text)")
+        case "APPLY" where isName(ahead(1)) && ahead(2).text == "(":
+            throw QueryError(
+                current.span, "APPLY needs CROSS or OUTER before it",
+                hint: "CROSS APPLY leaves out rows without elements, OUTER APPLY keeps them with NULL")
         case "MATCH_RECOGNIZE" where ahead(1).text == "(": return nil
         case "LIMIT" where ahead(1).kind == .number(isFloat: false): return nil
         case "EMIT" where ahead(1).kind == .word: return nil

@@ -75,6 +75,10 @@ package struct QueryParser {
         case "SELECT":
             document.queries.append(try query(isStep: false))
             try endOfStatement()
+        case "INSERT", "UPDATE", "DELETE", "MERGE", "DECLARE", "SET", "EXEC", "ALTER", "DROP":
+            throw QueryError(
+                current.span, "there is no \(current.keyword) in a query",
+                hint: "a query is SELECT … INTO output FROM input; constants and settings stand outside")
         default:
             throw expected("SELECT, WITH or CREATE TABLE", words: Keywords.statements)
         }
@@ -122,6 +126,10 @@ package struct QueryParser {
             throw QueryError(
                 current.span, "\(current.keyword) stands in the wrong place or twice",
                 hint: "the order is SELECT, INTO, FROM, JOIN, WHERE, GROUP BY, HAVING, UNION")
+        case "" where isSymbol(".") && (previous.kind == .word || previous.kind == .bracketed):
+            throw QueryError(
+                current.span, "the name of an input has one part",
+                hint: "if it has a point in it, write [\(previous.text).\(ahead(1).text)]")
         default:
             throw expected("the end of the query or its next clause", words: Keywords.clauses)
         }

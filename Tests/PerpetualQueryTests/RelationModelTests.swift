@@ -131,6 +131,29 @@ import Testing
         return "{" + fields.joined(separator: ",") + "}"
     }
 
+    @Test("LAG beside a JOIN sees all rows of FROM, joined or not", arguments: UInt64(1)...6)
+    func beforeJoined(seed: UInt64) throws {
+        let events = Self.events(160, inputs: 2, seed)
+        let text = """
+            SELECT a.n AS x, b.n AS y, LAG(a.n) OVER (PARTITION BY a.k LIMIT DURATION(second, 6)) AS z INTO o
+            FROM l a TIMESTAMP BY t JOIN r b TIMESTAMP BY t ON DATEDIFF(second, a, b) BETWEEN 0 AND 1
+            AND b.n > LAG(a.n, 1, -1) OVER (LIMIT DURATION(hour, 1)) WHERE a.v < 5
+            """
+        let left = events.enumerated().filter { $0.element.input == 0 }
+            .sorted { ($0.element.time, $0.offset) < ($1.element.time, $1.offset) }.map(\.element)
+        var expected: [String] = []
+        for (index, event) in left.enumerated() where event.value < 5 {
+            let own = left[..<index].filter { $0.key == event.key }.last
+            let z = own.flatMap { $0.time > event.time - 6 * EventTime.ticksPerSecond ? "\($0.number)" : nil }
+            for other in events where other.input == 1 && (0...1).contains(other.second - event.second) {
+                guard other.number > (index > 0 ? left[index - 1].number : -1) else { continue }
+                expected.append("{\"x\":\(event.number),\"y\":\(other.number),\"z\":\(z ?? "null")}")
+            }
+        }
+        #expect(expected.count > 20)
+        #expect(try Self.rows(text, events).sorted() == expected.sorted())
+    }
+
     @Test("equal times are one group, also as one window of several", arguments: UInt64(1)...6)
     func snapshots(seed: UInt64) throws {
         let events = Self.events(160, inputs: 1, seed)

@@ -197,9 +197,12 @@ import Testing
             ("WITH s AS (SELECT * FROM i) SELECT a FROM s TIMESTAMP BY t", "1:58", "TIMESTAMP BY on a step"),
             ("SELECT a FROM i TIMESTAMP BY System.Timestamp()", "1:30", "cannot stand in TIMESTAMP BY"),
             (
-                "SELECT LAG(a.x) OVER (LIMIT DURATION(s, 1)) FROM i a JOIN j b ON DATEDIFF(s, a, b) = 0",
-                "1:8",
-                "with a JOIN of streams is not supported yet"
+                "SELECT LAG(b.x) OVER (LIMIT DURATION(s, 1)) FROM i a JOIN j b ON DATEDIFF(s, a, b) = 0",
+                "1:12", "looks at the rows of a only"
+            ),
+            (
+                "SELECT LAG(x) OVER (LIMIT DURATION(s, 1)) FROM i a JOIN j b ON DATEDIFF(s, a, b) = 0",
+                "1:12", "could be a field of a or of b"
             ),
             (
                 "SELECT LAG(b.ArrayValue) OVER (LIMIT DURATION(s, 1)) FROM i CROSS APPLY GetArrayElements(i.l) b",

@@ -39,10 +39,10 @@ struct NaiveWindows {
 
     private var keys: [String] { Array(Set(events.map(\.key))).sorted() }
 
-    func hopping(size: Int64, hop: Int64) -> [Row] {
+    func hopping(size: Int64, hop: Int64, offset: Int64 = 0) -> [Row] {
         var rows: [Row] = []
         guard let first = events.map(\.time).min(), let last = events.map(\.time).max() else { return [] }
-        var end = first / hop * hop
+        var end = first / hop * hop + offset % hop - hop
         while end <= last + size + hop {
             for key in keys {
                 let inside = events.filter { $0.key == key && $0.time > end - size && $0.time <= end }
@@ -101,6 +101,12 @@ struct NaiveWindows {
         Kind(window: "TumblingWindow(second, 7)") { $0.hopping(size: 7 * second, hop: 7 * second) },
         Kind(window: "HoppingWindow(second, 10, 5)") { $0.hopping(size: 10 * second, hop: 5 * second) },
         Kind(window: "HoppingWindow(second, 7, 3)") { $0.hopping(size: 7 * second, hop: 3 * second) },
+        Kind(window: "HoppingWindow(Duration(second, 9), Hop(second, 3), Offset(millisecond, -400))") {
+            $0.hopping(size: 9 * second, hop: 3 * second, offset: -4_000_000)
+        },
+        Kind(window: "TumblingWindow(second, 5, 12)") {
+            $0.hopping(size: 5 * second, hop: 5 * second, offset: 12 * second)
+        },
         Kind(window: "SlidingWindow(second, 4)") { $0.sliding(size: 4 * second) },
         Kind(window: "SessionWindow(second, 3, 20) OVER (PARTITION BY k)") {
             $0.sessions(timeout: 3 * second, longest: 20 * second)

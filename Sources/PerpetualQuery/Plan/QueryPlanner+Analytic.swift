@@ -11,6 +11,7 @@ extension QueryPlanner {
         }
         expressions += (select.condition.map { [$0] } ?? []) + (select.having.map { [$0] } ?? [])
         for case .expression(let key) in select.groupBy { expressions.append(key) }
+        for case .join(let join) in select.relations { expressions += join.condition.map { [$0] } ?? [] }
         var calls: [FunctionCall] = []
         for expression in expressions {
             expression.visit { part in
@@ -19,13 +20,7 @@ extension QueryPlanner {
                 return false
             }
         }
-        guard let first = calls.first else { return }
-        for case .join(let join) in select.relations where referenceData(join.input.name) == nil {
-            throw QueryError(
-                first.nameSpan,
-                "\(first.function.name) in a SELECT with a JOIN of streams is not supported yet",
-                hint: "compute it in a WITH step that reads the input, and join the step")
-        }
+        if calls.isEmpty { return }
         relation.stage.needsOrder = true
         var known: [String: Int] = [:]
         for call in calls {

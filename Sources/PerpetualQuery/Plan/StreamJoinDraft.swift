@@ -32,7 +32,8 @@ final class StreamJoinDraft {
             return copy(try compiler.time(of: known, span))
         }
 
-        private func copy(_ slot: Int) -> Int {
+        /// The slot of the joined rows for one of the side's.
+        func copy(_ slot: Int) -> Int {
             if let known = copies.first(where: { $0.from == slot }) { return known.to }
             let made = SlotCopy(from: slot, to: output.newCarriedSlot())
             copies.append(made)
@@ -78,6 +79,10 @@ final class StreamJoinDraft {
             }
         }
         var test = ExpressionCompiler(planner: planner, stage: output, block: output.condition, scope: joined)
+        // What was computed of the rows before the left one goes along with it.
+        for (place, slot) in compiler.analytics.sorted(by: { $0.key < $1.key }) {
+            test.analytics[place] = leftSide.copy(slot)
+        }
         var keys: (left: [Int], right: [Int]) = ([], [])
         var rest: [Expression] = []
         for term in condition.terms {
@@ -115,6 +120,7 @@ final class StreamJoinDraft {
         leftSide.spreadOfOutput = spread
         rightSide.spreadOfOutput = spread
         compiler = ExpressionCompiler(planner: planner, stage: output, block: output.root, scope: joined)
+        compiler.analytics = test.analytics
         return Relation(
             stage: output, block: output.root, columns: [],
             tree: PlanTree(

@@ -54,6 +54,21 @@ SELECT a 'b' FROM i
 --- text as an input
 --> 1:15+3 expected the name of an input or step, but found the text 'i'
 SELECT a FROM 'i'
+--- INSERT
+--> 1:1+6 there is no INSERT in a query
+INSERT INTO o VALUES (1)
+--- a name of two parts
+--> 1:18+1 the name of an input has one part
+SELECT a FROM dbo.i
+--- TIMESTAMP without BY
+--> 1:27+1 expected BY after TIMESTAMP, but found `t`
+SELECT a FROM i TIMESTAMP t
+--- APPLY alone
+--> 1:17+5 APPLY needs CROSS or OUTER before it
+SELECT a FROM i APPLY GetArrayElements(i.b) AS e
+--- ROWS
+--> 1:32+4 OVER has no ROWS
+SELECT SUM(a) OVER (ORDER BY t ROWS BETWEEN 1 PRECEDING AND CURRENT ROW) AS s FROM i
 --- EXCEPT
 --> 1:17+6 streams have no EXCEPT
 SELECT a FROM i EXCEPT SELECT a FROM j
@@ -273,7 +288,7 @@ SELECT TopOne() FROM i GROUP BY TumblingWindow(minute, 1)
 --> 1:15+4 LEN takes no OVER
 SELECT LEN(a) OVER (PARTITION BY b) FROM i
 --- a clause that OVER has not
---> 1:21+4 expected PARTITION BY, ORDER BY, LIMIT DURATION, WHEN or `)`, but found `ROWS`
+--> 1:21+4 OVER has no ROWS
 SELECT LAG(a) OVER (ROWS 5) FROM i
 --- APPLY of a scalar
 --> 1:29+6 APPLY takes a function that returns rows
