@@ -1,0 +1,1 @@
+SELECT COUNT(*) AS n, COUNT(b.v) AS m, SUM(LAST(a.v) OVER (LIMIT DURATION(hour, 1) WHEN a.v > 5)) AS s INTO o FROM i a TIMESTAMP BY t LEFT JOIN i b TIMESTAMP BY t ON a.id = b.id AND DATEDIFF(second, a, b) BETWEEN 1 AND 5 GROUP BY TumblingWindow(second, 20)
