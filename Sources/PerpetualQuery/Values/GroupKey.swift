@@ -41,7 +41,10 @@ enum GroupKey {
         switch datum.kind {
         case .bit: append(Datum(Int64(datum.bits)), to: &key)
         case .text:
-            if let number = Conversion.number(of: datum.bytes) {
+            // Numbers and times begin with a digit, a sign, a point or a blank.
+            if let first = datum.bytes.first, first >= 0x3A {
+                append(datum, to: &key)
+            } else if let number = Conversion.number(of: datum.bytes) {
                 append(number, to: &key)
             } else if let time = EventTime.parse(iso8601: datum.bytes) {
                 append(Datum(ticks: time.ticks), to: &key)
