@@ -1,6 +1,7 @@
 import DeviceQueue
 import PerpetualQuery
 import Platform
+import Synchronization
 import Telemetry
 
 /// The definitions of a data directory's queries: one file in the folder of each.
@@ -10,24 +11,33 @@ struct QueryCatalog {
     /// What runs from the start: the configured ones, going on where they stopped, and those added at run time.
     ///
     /// - Throws: `QueryRequestError` when a configured one is wrong, or would lose its state.
-    func definitions(configured: [QueryDefinition]) throws -> [QueryDefinition] {
-        var definitions: [QueryDefinition] = []
+    /// - Parameter threads: so many are looked at at once.
+    func definitions(configured: [QueryDefinition], threads: Int) throws -> [QueryDefinition] {
+        var names: Set<String> = []
         for definition in configured {
-            guard !definition.isDefault, !definitions.contains(where: { $0.name == definition.name }) else {
+            guard !definition.isDefault, names.insert(definition.name).inserted else {
                 throw QueryRequestError(
                     .invalid,
                     definition.isDefault
                         ? "minute is the query that ships with the hub; give yours another name"
                         : "two queries are called \(definition.name); names are unique")
             }
-            definitions.append(try merged(definition))
+        }
+        let made = Mutex<[Int: Result<QueryDefinition, any Error>]>([:])
+        SideBySide.run(configured.count, threads: threads) { number in
+            let result = Result { try merged(configured[number]) }
+            made.withLock { $0[number] = result }
+        }
+        var definitions: [QueryDefinition] = []
+        for number in configured.indices {
+            if let result = made.withLock({ $0[number] }) { definitions.append(try result.get()) }
         }
         let root = place.data + "/query"
         for name in place.files.exists(root) ? try place.files.list(root) : [] {
             let folder = place.folder(of: name)
             guard !name.contains("."), place.files.exists(folder.path + "/definition"),
                 let stored = try folder.loadDefinition(), !stored.isConfigured,
-                !definitions.contains(where: { $0.name == stored.name })
+                names.insert(stored.name).inserted
             else { continue }
             definitions.append(stored)
         }
@@ -48,6 +58,7 @@ struct QueryCatalog {
         definition.startOffset = stored.startOffset
         definition.rowsAfter = stored.rowsAfter
         definition.isPaused = stored.isPaused
+        if definition == stored { return definition }
         let names = place.references.names
         if try definition.plan(references: names).stateSignature
             != stored.plan(references: names).stateSignature

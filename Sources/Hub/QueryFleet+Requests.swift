@@ -69,7 +69,8 @@ extension QueryFleet {
             replace(slot, opener)
             return (false, "keeps its state and goes on where it stands\(warning)")
         }
-        let open = slot.lastStatus.openGroups + slot.lastStatus.waitingRows + slot.lastStatus.joinedRows
+        let status = status(of: slot)
+        let open = status.openGroups + status.waitingRows + status.joinedRows
         let effect =
             "begins anew at \(definition.startText), with new result ids; what is open now (\(open) groups and rows) "
             + "gives no result"

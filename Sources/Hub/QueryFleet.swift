@@ -29,6 +29,8 @@ final class QueryFleet: @unchecked Sendable {
         /// Its own reader while it is behind.
         var reader: LogReader?
         var lastStatus = QueryStatus()
+        /// Reads together with others.
+        var isTogether = false
 
         init(_ opener: QueryOpener) {
             self.opener = opener
@@ -44,7 +46,12 @@ final class QueryFleet: @unchecked Sendable {
     let clock: any HubClock
     private(set) var slots: [Slot] = []
     /// Those that read together, where they stand, and what reads for them.
-    private(set) var together: [Slot] = []
+    private(set) var together: [Slot] = [] {
+        didSet {
+            for slot in oldValue { slot.isTogether = false }
+            for slot in together { slot.isTogether = true }
+        }
+    }
     private var position = QueueOffset(0)
     private var reader: LogReader?
     private var bundle = QueryBundle([])
@@ -52,24 +59,37 @@ final class QueryFleet: @unchecked Sendable {
     private var census = FieldCensus()
     /// The last turn left something to read.
     private(set) var hasMore = false
+    /// Any of those that read together may have rows, not only those that the bundle tells of.
+    private var mayAllHaveRows = false
+    /// Threads that save and deliver at once.
+    private let threads: Int
+    /// How long the thread may still wait for checkpoints: a tenth of its time, saved up to a moment.
+    private var checkpointNanoseconds = QueryFleet.checkpointNanosecondsMax
+    private var turnedAt: UInt64 = 0
+    /// Where the checkpoints of this turn begin, so that all have theirs.
+    private var firstToFinish = 0
 
+    private static let checkpointNanosecondsMax: Int64 = 100_000_000
     private static let retryNanoseconds: UInt64 = 1_000_000_000
     private static let lookNanoseconds: UInt64 = 1_000_000_000
     /// Blocks of the log a turn, so that a long replay still checkpoints and delivers now and then.
     private static let blocksPerTurn = 64
     private static let blocksBehindPerTurn = 16
 
-    init(queue: DeviceQueue, storage: any StorageInbox, clock: any HubClock) {
+    /// - Parameter threads: how many queries are saved at once; with one, everything happens on the caller's thread.
+    init(queue: DeviceQueue, storage: any StorageInbox, clock: any HubClock, threads: Int = 1) {
+        self.threads = threads
         self.queue = queue
         self.storage = storage
         self.clock = clock
     }
 
     /// - Parameter mustOpen: a query that cannot be opened keeps the hub from starting; else it is shown as failed.
-    func add(_ opener: QueryOpener, mustOpen: Bool) throws {
+    /// - Parameter opened: the query when it has been opened already.
+    func add(_ opener: QueryOpener, opened: Result<QueryJob, any Error>? = nil, mustOpen: Bool) throws {
         let slot = Slot(opener)
         do {
-            slot.job = try opener.open()
+            slot.job = try opened?.get() ?? opener.open()
         } catch {
             if mustOpen { throw error }
             fail(slot, error)
@@ -129,7 +149,7 @@ final class QueryFleet: @unchecked Sendable {
     ///
     /// - Parameter isStopping: everything durable is consumed and checkpointed, whatever is due; a query that was
     ///   added and is behind is checkpointed where it stands.
-    func turn(isStopping: Bool) -> [QueryStatus] {
+    func turn(isStopping: Bool) {
         hasMore = false
         for slot in slots where slot.job == nil { open(slot) }
         regroup()
@@ -140,7 +160,7 @@ final class QueryFleet: @unchecked Sendable {
         if !isStopping, together.contains(where: { $0.job?.query.needsTick(now: now) ?? false }) {
             storage.requestTick()
         }
-        return slots.map { finish($0, isStopping: isStopping) }
+        finish(isStopping: isStopping)
     }
 
     private func open(_ slot: Slot) {
@@ -158,7 +178,7 @@ final class QueryFleet: @unchecked Sendable {
     /// Who reads together: all that stand where the foremost one does.
     private func regroup() {
         let running = slots.filter { $0.job != nil && !$0.isPaused }
-        if !running.contains(where: { slot in together.contains { $0 === slot } }) {
+        if !running.contains(where: \.isTogether) {
             // Nobody is left of those that did, or nobody did yet.
             reader = nil
             position = QueueOffset(running.compactMap { $0.job?.position.bytes }.max() ?? 0)
@@ -174,10 +194,8 @@ final class QueryFleet: @unchecked Sendable {
         if reader == nil, !members.isEmpty { reader = queue.makeReader(from: position) }
     }
 
-    private func isTogether(_ slot: Slot) -> Bool { together.contains { $0 === slot } }
-
     private func catchUp(_ slot: Slot, isStopping: Bool) {
-        guard let job = slot.job, !slot.isPaused, !isTogether(slot) else { return }
+        guard let job = slot.job, !slot.isPaused, !slot.isTogether else { return }
         let reader = slot.reader ?? queue.makeReader(from: job.position)
         slot.reader = reader
         let end = position
@@ -222,6 +240,7 @@ final class QueryFleet: @unchecked Sendable {
         regroup()
         guard let reader, !together.isEmpty else { return }
         var blocks = 0
+        defer { for slot in together { slot.job?.position = position } }
         while !together.isEmpty {
             var failures: [(slot: Slot, error: any Error)] = []
             // What `self.bundle` is, without counting a reference a record; `drop` makes another one.
@@ -251,6 +270,7 @@ final class QueryFleet: @unchecked Sendable {
                         }
                     case .tick:
                         self.bundle.settle()
+                        mayAllHaveRows = true
                         for slot in together {
                             do { try slot.job?.tick(arrival: frame.arrivalTime) } catch {
                                 failures.append((slot, error))
@@ -272,14 +292,7 @@ final class QueryFleet: @unchecked Sendable {
                 return
             }
             position = reader.position
-            for slot in together {
-                do {
-                    try slot.job?.moveRows()
-                    slot.job?.position = position
-                } catch {
-                    failures.append((slot, error))
-                }
-            }
+            moveRows(&failures)
             if !failures.isEmpty { drop(failed: &failures) }
             blocks += 1
             if blocks >= Self.blocksPerTurn, !isStopping {
@@ -289,39 +302,82 @@ final class QueryFleet: @unchecked Sendable {
         }
     }
 
+    private func moveRows(_ failures: inout [(slot: Slot, error: any Error)]) {
+        func move(_ slot: Slot) {
+            do { try slot.job?.moveRows() } catch { failures.append((slot, error)) }
+        }
+        if mayAllHaveRows {
+            for slot in together { move(slot) }
+            bundle.takeRan { _ in }
+        } else {
+            bundle.takeRan { move(together[$0]) }
+        }
+        mayAllHaveRows = false
+    }
+
     /// Takes those that failed out of those that read together. The rest keep their place in the block: nothing is
     /// given to them twice.
     private func drop(failed failures: inout [(slot: Slot, error: any Error)]) {
         bundle.settle()
+        // The new bundle does not know who has got records of this block.
+        mayAllHaveRows = true
         for failure in failures { fail(failure.slot, failure.error) }
         together.removeAll { slot in failures.contains { $0.slot === slot } }
         bundle = QueryBundle(together.compactMap { $0.job?.query })
         failures = []
     }
 
-    private func finish(_ slot: Slot, isStopping: Bool) -> QueryStatus {
-        if let job = slot.job {
-            do {
-                try job.checkpointIfDue(
-                    now: clock.monotonicNanoseconds, force: isStopping, jobs: max(slots.count, 1))
-                let missing = slot.lastStatus.missingFields
-                slot.savedOffset = job.savedOffset.bytes
-                slot.lastStatus = job.status(sinks: job.deliver(isStopping: isStopping))
-                slot.lastStatus.missingFields = missing
-                look(slot)
-            } catch {
-                fail(slot, error)
-                together.removeAll { $0 === slot }
-                bundle = QueryBundle(together.compactMap { $0.job?.query })
-            }
+    /// Saves what is due, some queries at once, and lets the sinks deliver.
+    private func finish(isStopping: Bool) {
+        let now = clock.monotonicNanoseconds()
+        let earned = Int64(clamping: (turnedAt == 0 ? 0 : now &- turnedAt) / 10)
+        checkpointNanoseconds = min(
+            checkpointNanoseconds + min(earned, Self.checkpointNanosecondsMax), Self.checkpointNanosecondsMax)
+        turnedAt = now
+        let first = firstToFinish % max(slots.count, 1)
+        let due = (slots[first...] + slots[..<first]).filter {
+            isStopping || $0.job?.needsFinish(now: now) ?? false
         }
-        return status(slot)
+        var at = 0
+        var hasStopped = false
+        while at < due.count {
+            let some = due[at..<min(at + max(threads, 1), due.count)]
+            let jobs = some.compactMap(\.job)
+            let maySave = checkpointNanoseconds > 0 || isStopping
+            if !maySave, !hasStopped, jobs.contains(where: { $0.isDue(now: now) }) {
+                hasStopped = true
+                firstToFinish = slots.firstIndex { $0 === some.first } ?? 0
+            }
+            let begun = clock.monotonicNanoseconds()
+            let mayWait = isStopping || maySave && jobs.contains { $0.isDue(now: now) }
+            SideBySide.run(jobs.count, threads: mayWait ? threads : 1) { [clock] in
+                jobs[$0].finish(now: clock.monotonicNanoseconds, maySave: maySave, isStopping: isStopping)
+            }
+            if mayWait { checkpointNanoseconds -= Int64(clamping: clock.monotonicNanoseconds() &- begun) }
+            at += some.count
+        }
+        for slot in due { if let job = slot.job { slot.savedOffset = job.savedOffset.bytes } }
+        let failed = due.filter { $0.job?.failure != nil }
+        if failed.isEmpty { return }
+        for slot in failed { if let error = slot.job?.failure { fail(slot, error) } }
+        bundle.settle()
+        together.removeAll { slot in failed.contains { $0 === slot } }
+        bundle = QueryBundle(together.compactMap { $0.job?.query })
     }
 
-    /// As of the last turn, with what was asked for since.
-    var statuses: [QueryStatus] { slots.map { status($0) } }
+    /// What others may know of the queries now.
+    func statuses() -> [QueryStatus] {
+        bundle.settle()
+        return slots.map { status(of: $0) }
+    }
 
-    private func status(_ slot: Slot) -> QueryStatus {
+    func status(of slot: Slot) -> QueryStatus {
+        if let job = slot.job {
+            let missing = slot.lastStatus.missingFields
+            slot.lastStatus = job.status
+            slot.lastStatus.missingFields = missing
+            look(slot)
+        }
         slot.lastStatus.definition = slot.opener.definition
         slot.lastStatus.state =
             slot.isPaused
@@ -330,7 +386,7 @@ final class QueryFleet: @unchecked Sendable {
                 ? (slot.isStopped
                     ? .stopped
                     : slot.failure == nil ? .catchingUp : slot.blockedAttempts > 0 ? .blocked : .failed)
-                : isTogether(slot) ? .running : .catchingUp
+                : slot.isTogether ? .running : .catchingUp
         if slot.failure == nil { slot.lastStatus.failure = nil }
         return slot.lastStatus
     }

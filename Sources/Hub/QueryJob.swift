@@ -33,8 +33,12 @@ package final class QueryJob: @unchecked Sendable {
     private var recentErrors: [String] = []
     /// The last row that was left out.
     private var lastDropped: String?
-    /// A failure on the way to the outbox: the job is given up.
+    /// A failure on the way to the outbox or to the disk: the job is given up.
     private(set) var failure: (any Error)?
+    private var sinkStatuses: [SinkStatus] = []
+    /// All rows are saved, and every sink has them.
+    private var isSettled = false
+    private var finishedAt: UInt64 = 0
 
     /// Opens the query's folder and goes on where its last checkpoint stands.
     ///
@@ -147,16 +151,41 @@ package final class QueryJob: @unchecked Sendable {
 
     // MARK: Out
 
+    /// Whether there is anything to save or deliver, or to look after once a second.
+    func needsFinish(now: UInt64) -> Bool {
+        !isSettled || hasUnsavedRows || now &- finishedAt >= Self.lookNanoseconds
+    }
+
+    private static let lookNanoseconds: UInt64 = 1_000_000_000
+
+    /// Saves what is due and lets the sinks deliver. Any thread, while no other touches the job; `failure` says
+    /// what went wrong.
+    ///
+    /// - Parameter maySave: the thread has time for a checkpoint.
+    func finish(now clock: () -> UInt64, maySave: Bool, isStopping: Bool) {
+        do {
+            if maySave || isStopping { try checkpointIfDue(now: clock, force: isStopping) }
+            sinkStatuses = deliver(isStopping: isStopping)
+            let end = outbox.endPosition
+            isSettled = sinkStatuses.allSatisfy { $0.position == end && $0.failure == nil }
+            finishedAt = clock()
+        } catch {
+            failure = error
+        }
+    }
+
+    /// Whether `finish` would save.
+    func isDue(now: UInt64) -> Bool {
+        let pause: UInt64 = hasUnsavedRows ? 1_000_000_000 : 10_000_000_000
+        return (hasUnsavedRows || position != savedOffset)
+            && now &- savedAt >= max(pause, saveNanoseconds * 20)
+    }
+
     /// Saves offset, state and outbox length as one step: at most once a second with rows, every ten without, and
     /// never for more than a twentieth of the time: with a million devices the state has a hundred megabytes.
-    ///
-    /// - Parameter jobs: how many queries share the thread, and that twentieth.
-    func checkpointIfDue(now clock: () -> UInt64, force: Bool, jobs: Int = 1) throws {
+    func checkpointIfDue(now clock: () -> UInt64, force: Bool) throws {
         let now = clock()
-        let age = now &- savedAt
-        let pause: UInt64 = hasUnsavedRows ? 1_000_000_000 : 10_000_000_000
-        let isDue = age >= max(pause, saveNanoseconds * 20 * UInt64(max(jobs, 1)))
-        guard force || isDue, hasUnsavedRows || position != savedOffset else { return }
+        guard force || isDue(now: now), hasUnsavedRows || position != savedOffset else { return }
         try outbox.commit()
         try checkpoints.save(
             queueOffset: position.bytes, resultPosition: outbox.endPosition,
@@ -177,7 +206,7 @@ package final class QueryJob: @unchecked Sendable {
         return statuses
     }
 
-    func status(sinks: [SinkStatus]) -> QueryStatus {
+    var status: QueryStatus {
         var status = QueryStatus()
         status.definition = definition
         status.counters = query.counters
@@ -192,7 +221,7 @@ package final class QueryJob: @unchecked Sendable {
         }
         status.consumed = position
         status.completeThrough = markedThrough
-        status.sinks = sinks
+        status.sinks = sinkStatuses
         status.recentRows = recentRows.suffix(100)
         status.recentErrors = recentErrors
         status.lastDropped = lastDropped

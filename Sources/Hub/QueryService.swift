@@ -50,20 +50,38 @@ final class QueryService: Sendable {
                 url: $0, clientIdentifier: "headend-" + String(place.queue.identity, radix: 36),
                 directory: minute.path, files: place.files, log: place.log)
         }
-        fleet = QueryFleet(queue: place.queue, storage: storage, clock: place.clock)
+        fleet = QueryFleet(queue: place.queue, storage: storage, clock: place.clock, threads: Self.threads)
         published = Mutex(runsMinute ? [QueryStatus()] : [])
         do {
             if runsMinute {
                 try fleet.add(
                     try QueryOpener(.minute, at: place, downstream: downstream), mustOpen: true)
             }
-            for definition in try QueryCatalog(place: place).definitions(configured: queries) {
-                try fleet.add(try QueryOpener(definition, at: place, downstream: nil), mustOpen: false)
+            let definitions = try QueryCatalog(place: place).definitions(
+                configured: queries, threads: Self.threads)
+            for made in Self.open(definitions, at: place) {
+                let (opener, job) = try made.get()
+                try fleet.add(opener, opened: job, mustOpen: false)
             }
         } catch {
             downstream?.stop()
             throw error
         }
+    }
+
+    /// Opens many at once: each waits for some syncs.
+    private static func open(
+        _ definitions: [QueryDefinition], at place: QueryOpener.Place
+    ) -> [Result<(QueryOpener, Result<QueryJob, any Error>), any Error>] {
+        let made = Mutex<[Int: Result<(QueryOpener, Result<QueryJob, any Error>), any Error>]>([:])
+        SideBySide.run(definitions.count, threads: threads) { number in
+            let result = Result {
+                let opener = try QueryOpener(definitions[number], at: place, downstream: nil)
+                return (opener, Result { try opener.open() })
+            }
+            made.withLock { $0[number] = result }
+        }
+        return made.withLock { made in definitions.indices.compactMap { made[$0] } }
     }
 
     /// The default query's; empty when it is off.
@@ -133,6 +151,7 @@ final class QueryService: Sendable {
     /// The thread's body.
     private func run() {
         var isStopping = false
+        var publishedAt: UInt64 = 0
         while !isStopping {
             let hasMore = fleet.hasMore
             let commands = mailbox.wait(timeoutNanoseconds: Self.pauseNanoseconds) {
@@ -146,7 +165,13 @@ final class QueryService: Sendable {
                 return mailbox.commands
             }
             carryOut(commands)
-            let statuses = fleet.turn(isStopping: isStopping)
+            fleet.turn(isStopping: isStopping)
+            let now = place.clock.monotonicNanoseconds()
+            // Of hundreds of queries it takes longer than their turn.
+            let isTime = fleet.slots.count <= 8 || now &- publishedAt >= Self.publishNanoseconds
+            guard isTime || isStopping || !commands.isEmpty else { continue }
+            publishedAt = now
+            let statuses = fleet.statuses()
             published.withLock { $0 = statuses }
         }
         // What comes in until then still has an answer.
@@ -160,11 +185,14 @@ final class QueryService: Sendable {
     private func carryOut(_ commands: [Command]) {
         if commands.isEmpty { return }
         let answers = commands.map { $0(fleet) }
-        let statuses = fleet.statuses
+        let statuses = fleet.statuses()
         published.withLock { $0 = statuses }
         for answer in answers { answer() }
     }
 
     /// How long the thread sleeps when nothing arrives: bounds how late a tick or a delivery can be.
     private static let pauseNanoseconds: UInt64 = 200_000_000
+    private static let publishNanoseconds: UInt64 = 100_000_000
+    /// Queries that are opened or saved at once.
+    private static let threads = 16
 }

@@ -31,7 +31,8 @@ package struct QueryTurns: Sendable {
     ///
     /// - Parameter isStopping: everything durable is consumed and checkpointed, whatever is due.
     package func turn(isStopping: Bool) throws -> QueryStatus {
-        let status = fleet.turn(isStopping: isStopping)[0]
+        fleet.turn(isStopping: isStopping)
+        let status = fleet.statuses()[0]
         if isGivenUp, let failure = fleet.slots[0].failure { throw failure }
         return status
     }

@@ -1,43 +1,43 @@
 package import Telemetry
 
-/// Several queries over the same records: a payload is decoded once, only the fields that some query wants, and a
-/// query whose WHERE begins with a comparison of a field and a constant is not run for the records that fail it.
+/// Several queries over the same records: a payload is decoded once, only the fields that some query wants, and the
+/// queries whose WHERE begins with questions to single fields are judged all at once: they get only records for which
+/// these are true.
 ///
 /// Single-owner. The queries are the bundle's until another bundle is made of them; `settle` before they are asked
 /// for counters or state.
 ///
-/// Raw pointer: the bundle owns its guards and frees them in deinit.
+/// Raw pointers: the bundle owns its bits, counts and copies, and frees them in deinit.
 package final class QueryBundle {
     private struct Member {
-        let query: LiveQuery
-        let input: InputRuntime
+        let query: Kept<LiveQuery>
+        let decoder: InputDecoder
         /// From the bundle's slots to the query's own.
-        let copies: [SlotCopy]
+        let copies: UnsafeMutablePointer<SlotCopy>
+        let copyCount: Int
         /// Reads the payload itself, or nothing of it.
         let decodesItself: Bool
+        /// What must hold for a record to give a row.
+        let terms: [FilterTerm]
     }
 
-    /// A comparison that decides alone that a record gives no row of a query.
-    private struct Guard {
-        var member: Int
-        var slot: Int
-        var constant: Datum
-        /// The constant when it is a number that a double holds exactly, else NaN.
-        var number: Double
-        /// Orders that hold: 1 less, 2 equal, 4 greater.
-        var orders: UInt8
-        /// Records that passed, or could not be judged, since the last `settle`.
-        var taken: UInt64 = 0
-    }
-
+    /// Keep what `members` point to.
+    private let queries: [LiveQuery]
     private let members: [Member]
     /// The only query, when it reads payloads itself.
     private let only: Kept<LiveQuery>?
-    /// Members without guard.
+    /// Members that get every record.
     private let plain: [Int]
-    private let guards: UnsafeMutablePointer<Guard>
-    private let guardCount: Int
-    /// Records that came to the guards since the last `settle`.
+    /// Members that get the records that `index` leaves them, by their bits there.
+    private let guarded: [Int]
+    private let index: FilterIndex
+    /// Bits of the guarded members that get the record in hand, and of those that got one since `takeRan`.
+    private let left: UnsafeMutablePointer<UInt64>
+    private let ran: UnsafeMutablePointer<UInt64>
+    @exclusivity(unchecked) private var hasRunPlain = false
+    /// By guarded member, records that it got since the last `settle`.
+    private let taken: UnsafeMutablePointer<UInt64>
+    /// Records that came to the guarded since the last `settle`.
     @exclusivity(unchecked) private var guardedRecords: UInt64 = 0
     private let decoder: InputDecoder
     private let arena = ByteArena()
@@ -48,74 +48,69 @@ package final class QueryBundle {
     package init(_ queries: [LiveQuery], limits: StreamLimits = StreamLimits()) {
         var fields: [String] = []
         var numbers: [String: Int] = [:]
-        var members: [Member] = []
-        for query in queries {
-            let input = query.engine.inputs[0]
-            var copies: [SlotCopy] = []
-            for (slot, field) in query.plan.inputs[0].fields.enumerated() {
+        let members = queries.map { query in
+            let copies = query.plan.inputs[0].fields.enumerated().map { slot, field in
                 let number = numbers[field] ?? fields.count
                 if number == fields.count { fields.append(field) }
                 numbers[field] = number
-                copies.append(SlotCopy(from: number, to: slot))
+                return SlotCopy(from: number, to: slot)
             }
-            members.append(
-                Member(
-                    query: query, input: input, copies: copies,
-                    decodesItself: input.isDirect || !input.needsDecoding || input.duplicates != nil))
+            return Self.member(query, copies)
         }
-        let guards = members.indices.compactMap { Self.makeGuard($0, members[$0]) }
-        let guarded = Set(guards.map(\.member))
+        self.queries = queries
         self.members = members
-        only = members.count == 1 && members[0].decodesItself ? Kept(members[0].query) : nil
-        guardCount = guards.count
-        self.guards = .allocate(capacity: max(guardCount, 1))
-        for (index, made) in guards.enumerated() { (self.guards + index).initialize(to: made) }
-        plain = members.indices.filter { !guarded.contains($0) }
+        only = members.count == 1 && members[0].decodesItself ? members[0].query : nil
+        plain = members.indices.filter { members[$0].terms.isEmpty }
+        guarded = members.indices.filter { !members[$0].terms.isEmpty }
+        index = FilterIndex(guarded.map { members[$0].terms })
+        left = .allocate(capacity: index.wordCount + 1)
+        ran = .allocate(capacity: index.wordCount + 1)
+        ran.initialize(repeating: 0, count: index.wordCount + 1)
+        taken = .allocate(capacity: guarded.count + 1)
+        taken.initialize(repeating: 0, count: guarded.count + 1)
         decoder = InputDecoder(
             fields: fields, namesMax: limits.fieldNamesMax, hashKey: limits.hashKey, arena: arena)
         start = arena.mark
     }
 
-    deinit { guards.deallocate() }
+    deinit {
+        for member in members { member.copies.deallocate() }
+        left.deallocate()
+        ran.deallocate()
+        taken.deallocate()
+    }
 
-    private static func makeGuard(_ number: Int, _ member: Member) -> Guard? {
-        guard member.query.plan.sources.count == 1, let source = member.query.engine.sources.first,
-            source.plan.timeSlot == nil, source.plan.prologue.isEmpty, !member.decodesItself
-        else { return nil }
-        let stage = member.query.engine.stages[source.plan.stage]
-        guard stage.sort == nil, stage.listeners.isEmpty, stage.body.count > 0 else { return nil }
-        let first = stage.body.instructions[0]
-        // The jump past the last instruction: the record gives nothing.
-        guard Int(first.target) == stage.body.count,
-            let load = source.plan.loads.first(where: { $0.to == Int(first.left) && $0.from >= 0 }),
-            let slot = member.copies.first(where: { $0.to == load.from })?.from,
-            member.query.plan.stages[source.plan.stage].program.constants.contains(where: {
-                $0.slot == Int(first.right)
-            })
-        else { return nil }
-        switch first.operation {
-        case .jumpUnlessEqual, .jumpUnlessNotEqual, .jumpUnlessLess, .jumpUnlessLessOrEqual,
-            .jumpUnlessGreater, .jumpUnlessGreaterOrEqual:
-            let constant = stage.frame[Int(first.right)]
-            let orders: UInt8 =
-                switch first.operation {
-                case .jumpUnlessEqual: 2
-                case .jumpUnlessNotEqual: 5
-                case .jumpUnlessLess: 1
-                case .jumpUnlessLessOrEqual: 3
-                case .jumpUnlessGreater: 4
-                default: 6
-                }
-            return Guard(
-                member: number, slot: slot, constant: constant,
-                number: exactNumber(constant) ?? .nan, orders: orders)
-        default: return nil
+    private static func member(_ query: LiveQuery, _ copies: [SlotCopy]) -> Member {
+        let input = query.engine.inputs[0]
+        let decodesItself = input.isDirect || !input.needsDecoding || input.duplicates != nil
+        let own = UnsafeMutablePointer<SlotCopy>.allocate(capacity: max(copies.count, 1))
+        for (index, copy) in copies.enumerated() { (own + index).initialize(to: copy) }
+        return Member(
+            query: Kept(query), decoder: input.decoder, copies: own, copyCount: copies.count,
+            decodesItself: decodesItself, terms: decodesItself ? [] : terms(query, copies))
+    }
+
+    /// Empty when the query has to see every record: for time that goes on with it, or since its rows do not hang on
+    /// single fields.
+    private static func terms(_ query: LiveQuery, _ copies: [SlotCopy]) -> [FilterTerm] {
+        guard query.plan.sources.count == 1, let source = query.engine.sources.first,
+            source.plan.timeSlot == nil, source.plan.prologue.isEmpty
+        else { return [] }
+        let stage = query.engine.stages[source.plan.stage]
+        guard stage.sort == nil, stage.listeners.isEmpty else { return [] }
+        var fields: [Int: Int] = [:]
+        for load in source.plan.loads where load.from >= 0 {
+            fields[load.to] = copies.first { $0.to == load.from }?.from
         }
+        let constants = query.plan.stages[source.plan.stage].program.constants.map(\.slot)
+        return FilterTermReader(
+            code: stage.body, frame: stage.frame, fields: fields, constants: Set(constants)
+        ).terms()
     }
 
     package var count: Int { members.count }
-    /// Members that a comparison guards.
-    package var guardedCount: Int { guardCount }
+    /// Members whose WHERE is decided for all at once.
+    package var guardedCount: Int { guarded.count }
 
     /// Gives a record to every query.
     ///
@@ -138,8 +133,8 @@ package final class QueryBundle {
         var isJSON = false
         for number in plain {
             if members[number].decodesItself {
-                do throws(QueryFailure) { try members[number].query.process(event) } catch {
-                    failed(number, error)
+                members[number].query.use { query in
+                    do throws(QueryFailure) { try query.process(event) } catch { failed(number, error) }
                 }
                 continue
             }
@@ -147,61 +142,78 @@ package final class QueryBundle {
             isDecoded = true
             run(number, event, isJSON: isJSON, failed)
         }
-        if guardCount > 0 {
+        hasRunPlain = true
+        if !guarded.isEmpty {
             if !isDecoded { isJSON = decoder.decode(record.payload) }
             isDecoded = true
-            guardedRecords += 1
-            let slots = decoder.slots
-            for number in 0..<guardCount {
-                let comparison = guards + number
-                if isJSON, !Self.holds(comparison, slots[comparison.pointee.slot]) { continue }
-                comparison.pointee.taken += 1
-                run(comparison.pointee.member, event, isJSON: isJSON, failed)
-            }
+            runGuarded(event, isJSON: isJSON, failed)
         }
         if isDecoded { arena.release(to: start) }
     }
 
+    @inline(__always)
+    private func runGuarded(_ event: StreamEvent, isJSON: Bool, _ failed: (Int, QueryFailure) -> Void) {
+        guardedRecords += 1
+        guard isJSON else {
+            for number in guarded.indices { runGuarded(number, event, isJSON: false, failed) }
+            return
+        }
+        index.decide(decoder.slots, left)
+        for word in 0..<index.wordCount {
+            var bits = left[word]
+            while bits != 0 {
+                runGuarded(word << 6 + bits.trailingZeroBitCount, event, isJSON: true, failed)
+                bits &= bits - 1
+            }
+        }
+    }
+
+    private func runGuarded(
+        _ number: Int, _ event: StreamEvent, isJSON: Bool, _ failed: (Int, QueryFailure) -> Void
+    ) {
+        taken[number] += 1
+        ran[number >> 6] |= 1 << UInt64(number & 63)
+        run(guarded[number], event, isJSON: isJSON, failed)
+    }
+
+    @inline(__always)
     private func run(
         _ number: Int, _ event: StreamEvent, isJSON: Bool, _ failed: (Int, QueryFailure) -> Void
     ) {
-        let member = members[number]
-        let slots = member.input.decoder.slots
-        for copy in member.copies { slots[copy.to] = decoder.slots[copy.from] }
-        do throws(QueryFailure) {
-            try member.query.process(event, decoded: slots, isJSON: isJSON)
-        } catch {
-            failed(number, error)
+        let copies = members[number].copies
+        let own = members[number].decoder.slots
+        let slots = decoder.slots
+        for index in 0..<members[number].copyCount { own[copies[index].to] = slots[copies[index].from] }
+        members[number].query.use { query in
+            do throws(QueryFailure) { try query.process(event, decoded: own, isJSON: isJSON) } catch {
+                failed(number, error)
+            }
         }
     }
 
-    @inline(__always)
-    private static func holds(_ comparison: UnsafeMutablePointer<Guard>, _ value: Datum) -> Bool {
-        let number = comparison.pointee.number
-        if number == number, let own = exactNumber(value) {
-            let order: UInt8 = own < number ? 1 : own > number ? 4 : 2
-            return comparison.pointee.orders & order != 0
+    /// Gives the numbers of the queries that got a record since the last call; only they can have rows. What a tick
+    /// does to a query does not count.
+    package func takeRan(_ body: (Int) -> Void) {
+        if hasRunPlain || only != nil { for number in plain { body(number) } }
+        hasRunPlain = false
+        for word in 0..<index.wordCount {
+            var bits = ran[word]
+            ran[word] = 0
+            while bits != 0 {
+                body(guarded[word << 6 + bits.trailingZeroBitCount])
+                bits &= bits - 1
+            }
         }
-        guard let order = Datum.compare(value, comparison.pointee.constant) else { return false }
-        return comparison.pointee.orders & (order < 0 ? 1 : order > 0 ? 4 : 2) != 0
-    }
-
-    /// A number as a double, when that is what it is; nil for all else.
-    @inline(__always)
-    private static func exactNumber(_ value: Datum) -> Double? {
-        if value.kind == .float { return value.double }
-        if value.kind == .bigint, value.integer.magnitude < 1 << 53 { return Double(value.integer) }
-        return nil
     }
 
     /// Tells the queries of the records that they did not see: counters and the time of arrival.
     package func settle() {
         defer { guardedRecords = 0 }
-        for number in 0..<guardCount {
-            let skipped = guardedRecords - guards[number].taken
-            guards[number].taken = 0
+        for number in guarded.indices {
+            let skipped = guardedRecords - taken[number]
+            taken[number] = 0
             if skipped == 0 { continue }
-            let engine = members[guards[number].member].query.engine
+            let engine = queries[guarded[number]].engine
             engine.totals.events += skipped
             engine.totals.accepted += skipped
             let source = engine.sources[0]
