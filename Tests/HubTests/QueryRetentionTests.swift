@@ -1,6 +1,7 @@
 import DeviceQueue
 import Foundation
 import MQTTBroker
+import PerpetualQuery
 import Platform
 import Synchronization
 import Telemetry
