@@ -118,13 +118,14 @@ let package = Package(
             ]),
 
         // Tests: the source itself, then each stage, then the real binary.
+        .target(name: "FileStoreKit", dependencies: ["Platform"], path: "Tests/FileStoreKit"),
         .target(name: "ConformanceKit", path: "Tests/ConformanceKit", resources: [.copy("Vectors")]),
         .testTarget(name: "TidyTests"),
         .testTarget(name: "TelemetryTests", dependencies: ["Telemetry"]),
         .testTarget(name: "TransportTests", dependencies: ["Transport", "Platform"]),
         .testTarget(name: "MQTTWireTests", dependencies: ["MQTTWire"], resources: [.copy("Vectors")]),
         .testTarget(name: "MQTTBrokerTests", dependencies: ["MQTTBroker", "MQTTWire"]),
-        .testTarget(name: "BrokerJournalTests", dependencies: ["BrokerJournal", "Platform"]),
+        .testTarget(name: "BrokerJournalTests", dependencies: ["BrokerJournal", "FileStoreKit", "Platform"]),
         .testTarget(
             name: "MQTTConformanceTests",
             dependencies: [
@@ -133,10 +134,12 @@ let package = Package(
         .testTarget(name: "AccessTests", dependencies: ["Access"]),
         .testTarget(
             name: "DeviceQueueTests",
-            dependencies: ["DeviceQueue", "PerpetualQuery", "CChecksum", "Telemetry", "Platform"]),
+            dependencies: [
+                "DeviceQueue", "FileStoreKit", "PerpetualQuery", "CChecksum", "Telemetry", "Platform",
+            ]),
         .testTarget(
             name: "ConsumerGroupsTests",
-            dependencies: ["ConsumerGroups", "Telemetry", "Platform"]),
+            dependencies: ["ConsumerGroups", "FileStoreKit", "Telemetry", "Platform"]),
         .testTarget(
             name: "QueryLanguageTests", dependencies: ["QueryLanguage", "Telemetry"],
             resources: [.copy("Queries")]),
@@ -153,7 +156,8 @@ let package = Package(
             name: "ResultSinkTests", dependencies: ["ResultSink", "PerpetualQuery", "Telemetry", "Platform"]),
         .testTarget(
             name: "DownstreamSinkTests", dependencies: ["ResultSink", "MosquittoClient", "Platform"]),
-        .testTarget(name: "BridgeTests", dependencies: ["Bridge", "MQTTWire", "Platform"]),
+        .testTarget(
+            name: "BridgeTests", dependencies: ["Bridge", "FileStoreKit", "MQTTWire", "Platform"]),
         .testTarget(
             name: "FleetTests", dependencies: ["Fleet", "Telemetry", "Platform", "MosquittoClient"]),
         .testTarget(name: "LoadTests", dependencies: ["Load", "MQTTWire", "Platform"]),
@@ -161,8 +165,8 @@ let package = Package(
         .testTarget(
             name: "HubTests",
             dependencies: [
-                "Hub", "Access", "BrokerJournal", "DeviceQueue", "MQTTBroker", "MQTTWire", "MosquittoClient",
-                "PerpetualQuery", "Platform", "ReferenceFiles", "Telemetry",
+                "Hub", "Access", "BrokerJournal", "DeviceQueue", "FileStoreKit", "MQTTBroker", "MQTTWire",
+                "MosquittoClient", "PerpetualQuery", "Platform", "ReferenceFiles", "Telemetry",
                 .product(name: "Atomics", package: "swift-atomics"),
                 .product(name: "NIOCore", package: "swift-nio"),
                 .product(name: "NIOEmbedded", package: "swift-nio"),

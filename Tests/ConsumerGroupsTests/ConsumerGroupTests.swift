@@ -1,3 +1,4 @@
+import FileStoreKit
 import Telemetry
 import Testing
 

@@ -1,4 +1,5 @@
 import CChecksum
+import FileStoreKit
 import Platform
 import Testing
 

@@ -1,3 +1,4 @@
+import FileStoreKit
 import Platform
 import Telemetry
 import Testing

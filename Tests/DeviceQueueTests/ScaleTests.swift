@@ -1,3 +1,4 @@
+import FileStoreKit
 import PerpetualQuery
 import Platform
 import Telemetry

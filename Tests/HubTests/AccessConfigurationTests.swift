@@ -1,4 +1,5 @@
 import Access
+import FileStoreKit
 import MQTTBroker
 import Platform
 import Testing

@@ -1,5 +1,6 @@
 import ConsumerGroups
 import DeviceQueue
+import FileStoreKit
 import Foundation
 import Platform
 import Synchronization

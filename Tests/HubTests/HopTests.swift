@@ -1,4 +1,5 @@
 import Atomics
+import FileStoreKit
 import Testing
 
 @testable import Hub

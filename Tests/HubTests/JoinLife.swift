@@ -1,4 +1,5 @@
 import DeviceQueue
+import FileStoreKit
 import Platform
 import ReferenceFiles
 import Telemetry

@@ -1,4 +1,5 @@
 import BrokerJournal
+import FileStoreKit
 import MQTTBroker
 import MQTTWire
 import Platform

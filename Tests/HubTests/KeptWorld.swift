@@ -1,5 +1,6 @@
 import BrokerJournal
 import DeviceQueue
+import FileStoreKit
 import MQTTBroker
 import MQTTWire
 import Platform

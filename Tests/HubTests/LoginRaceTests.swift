@@ -1,5 +1,6 @@
 import Access
 import DeviceQueue
+import FileStoreKit
 import MQTTBroker
 import Platform
 import Testing

@@ -1,4 +1,7 @@
 import DeviceQueue
+import FileStoreKit
+import Foundation
+import PerpetualQuery
 import Platform
 import ReferenceFiles
 import Telemetry
@@ -235,8 +238,9 @@ struct ReferenceJoinTests {
             name: "s", data: "/data", files: files, logIdentity: 0x0102, durableEnd: 0, log: { _ in })
         let contents = try ReferenceReader(files: files).read(ReferenceSource(name: "s", location: "/s.csv"))
         try history.adopt(contents, at: 0, loadedTicks: 5, needed: 0, first: 0)
-        let hash = "04cd36ce0d6a9fbb7a0ca8d3fe8dff0b1dd8f9f9b6b6a3c5f10aa7a2ee9c0f05"
-        #expect(contents.hash.description.count == hash.count)
+        // Of `printf 'HEDREFER\x01\x00\x01\x00{"id":"7"}\n' | sha256sum`.
+        let hash = "6a67319325cea24712613a8707ca12271c35736e283c50fac93c028c44359f35"
+        #expect(contents.hash.description == hash)
         let rows = files["/data/references/s/\(contents.hash).rows"]
         #expect(rows == Array("HEDREFER".utf8) + [1, 0, 1, 0] + Array("{\"id\":\"7\"}\n".utf8))
         let head: [UInt8] =

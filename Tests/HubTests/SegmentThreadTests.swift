@@ -1,4 +1,5 @@
 import DeviceQueue
+import FileStoreKit
 import Foundation
 import Platform
 import Synchronization

@@ -1,3 +1,4 @@
+import FileStoreKit
 import Testing
 
 @testable import Hub

@@ -1,12 +1,12 @@
-import Platform
+package import Platform
 import Synchronization
 
 /// A file system in memory that can crash at any mutating call, run out of room, and refuse to sync.
 ///
 /// `@unchecked Sendable`: all state is touched with `lock` held.
-final class MemoryFileStore: FileStore, @unchecked Sendable {
+package final class MemoryFileStore: FileStore, @unchecked Sendable {
     /// What a crash does with what was not synced.
-    enum CrashMode: CaseIterable {
+    package enum CrashMode: CaseIterable, Sendable {
         case keep, drop, torn
     }
 
@@ -27,16 +27,18 @@ final class MemoryFileStore: FileStore, @unchecked Sendable {
     private var directories: Set<String> = []
     private var locked: Set<String> = []
     /// Mutating calls so far.
-    private(set) var operations = 0
+    package private(set) var operations = 0
     /// The call at which the machine dies; what the call does is done in part, and not synced.
-    var crashAt: Int?
-    private(set) var hasCrashed = false
+    package var crashAt: Int?
+    package private(set) var hasCrashed = false
     /// The call that fails and does nothing, and how; everything goes on behind it.
-    var failing: (at: Int, kind: FileError.Kind)?
+    package var failing: (at: Int, kind: FileError.Kind)?
     /// Bytes that all files together may have.
-    var capacity = Int.max
-    var failsSync = false
-    var isDenied = false
+    package var capacity = Int.max
+    package var failsSync = false
+    package var isDenied = false
+
+    package init() {}
 
     func failure(_ kind: FileError.Kind, _ operation: String, _ path: String) -> FileError {
         FileError(kind: kind, operation: operation, path: path, code: 5, message: "\(kind) by the test")
@@ -55,23 +57,25 @@ final class MemoryFileStore: FileStore, @unchecked Sendable {
         try lock.withLock { (_) throws(FileError) in try body() }
     }
 
-    func createDirectory(_ path: String) throws(FileError) {
+    package func createDirectory(_ path: String) throws(FileError) {
         try locked { () throws(FileError) in
             if isDenied { throw failure(.denied, "create", path) }
             directories.insert(path)
         }
     }
 
-    func list(_ directory: String) throws(FileError) -> [String] {
+    package func list(_ directory: String) throws(FileError) -> [String] {
         lock.withLock { _ in
-            names.keys.filter { $0.hasPrefix(directory + "/") }.map {
-                String($0.dropFirst(directory.count + 1))
-            }
-            .filter { !$0.contains("/") }.sorted()
+            // Folders too: what has something in it.
+            Set(
+                names.keys.filter { $0.hasPrefix(directory + "/") }.compactMap {
+                    $0.dropFirst(directory.count + 1).split(separator: "/").first.map(String.init)
+                }
+            ).sorted()
         }
     }
 
-    func open(_ path: String, writable: Bool) throws(FileError) -> any StoredFile {
+    package func open(_ path: String, writable: Bool) throws(FileError) -> any StoredFile {
         try locked { () throws(FileError) in
             if let node = names[path] { return MemoryFile(store: self, node: node, path: path) }
             guard writable else { throw failure(.missing, "open", path) }
@@ -84,11 +88,11 @@ final class MemoryFileStore: FileStore, @unchecked Sendable {
         }
     }
 
-    func exists(_ path: String) -> Bool {
+    package func exists(_ path: String) -> Bool {
         lock.withLock { _ in names[path] != nil || directories.contains(path) }
     }
 
-    func rename(_ path: String, to newPath: String) throws(FileError) {
+    package func rename(_ path: String, to newPath: String) throws(FileError) {
         try locked { () throws(FileError) in
             let dies = try operate("rename", path)
             guard let node = names.removeValue(forKey: path) else { throw failure(.missing, "rename", path) }
@@ -97,7 +101,7 @@ final class MemoryFileStore: FileStore, @unchecked Sendable {
         }
     }
 
-    func remove(_ path: String) throws(FileError) {
+    package func remove(_ path: String) throws(FileError) {
         try locked { () throws(FileError) in
             let dies = try operate("remove", path)
             names[path] = nil
@@ -105,14 +109,14 @@ final class MemoryFileStore: FileStore, @unchecked Sendable {
         }
     }
 
-    func synchronizeDirectory(_ path: String) throws(FileError) {
+    package func synchronizeDirectory(_ path: String) throws(FileError) {
         try locked { () throws(FileError) in
             if try operate("sync", path) { throw failure(.failed, "sync", path) }
             syncedNames = names
         }
     }
 
-    func lock(_ path: String) throws(FileError) -> any StoredFile {
+    package func lock(_ path: String) throws(FileError) -> any StoredFile {
         try locked { () throws(FileError) in
             if isDenied { throw failure(.denied, "lock", path) }
             guard locked.insert(path).inserted else { throw failure(.locked, "lock", path) }
@@ -171,7 +175,7 @@ final class MemoryFileStore: FileStore, @unchecked Sendable {
     }
 
     /// The process died and starts again; the machine, and with it what was written and not synced, stays.
-    func restartProcess() {
+    package func restartProcess() {
         lock.withLock { _ in
             hasCrashed = false
             crashAt = nil
@@ -180,7 +184,7 @@ final class MemoryFileStore: FileStore, @unchecked Sendable {
     }
 
     /// What the disk holds after the machine died and came back.
-    func afterCrash(_ mode: CrashMode, seed: UInt64) -> MemoryFileStore {
+    package func afterCrash(_ mode: CrashMode, seed: UInt64) -> MemoryFileStore {
         lock.withLock { _ in
             var random = SeededRandom(seed)
             let next = MemoryFileStore()
@@ -221,7 +225,7 @@ final class MemoryFileStore: FileStore, @unchecked Sendable {
     }
 
     /// The bytes of a file, to look at or to damage.
-    subscript(path: String) -> [UInt8] {
+    package subscript(path: String) -> [UInt8] {
         get { lock.withLock { _ in names[path]?.bytes ?? [] } }
         set {
             lock.withLock { _ in
@@ -234,59 +238,15 @@ final class MemoryFileStore: FileStore, @unchecked Sendable {
         }
     }
 
-    func forget(_ path: String) {
+    /// The files below a folder, with their bytes.
+    package func files(below directory: String) -> [String: [UInt8]] {
+        lock.withLock { _ in names.filter { $0.key.hasPrefix(directory + "/") }.mapValues(\.bytes) }
+    }
+
+    package func forget(_ path: String) {
         lock.withLock { _ in
             names[path] = nil
             syncedNames[path] = nil
         }
     }
-}
-
-final class MemoryFile: StoredFile, @unchecked Sendable {
-    private let store: MemoryFileStore
-    private let node: MemoryFileStore.Node
-    private let path: String
-    private let isLock: Bool
-
-    init(store: MemoryFileStore, node: MemoryFileStore.Node, path: String, isLock: Bool = false) {
-        self.store = store
-        self.node = node
-        self.path = path
-        self.isLock = isLock
-    }
-
-    func write(_ bytes: UnsafeRawBufferPointer, at offset: UInt64) throws(FileError) {
-        try store.write(bytes, at: Int(offset), node, path)
-    }
-
-    func read(into buffer: UnsafeMutableRawBufferPointer, at offset: UInt64) throws(FileError) -> Int {
-        store.lock.withLock { _ in
-            let count = max(0, min(buffer.count, node.bytes.count - Int(offset)))
-            if count > 0 { buffer.copyBytes(from: node.bytes[Int(offset)..<Int(offset) + count]) }
-            return count
-        }
-    }
-
-    func synchronize() throws(FileError) { try store.synchronize(node, path) }
-    func truncate(to byteCount: UInt64) throws(FileError) {
-        try store.truncate(node, to: Int(byteCount), path)
-    }
-    func byteCount() throws(FileError) -> UInt64 { store.lock.withLock { _ in UInt64(node.bytes.count) } }
-    func close() { if isLock { store.unlock(path) } }
-}
-
-/// SplitMix64: the same numbers from the same seed everywhere.
-struct SeededRandom {
-    private var state: UInt64
-    init(_ seed: UInt64) { state = seed }
-
-    mutating func next() -> UInt64 {
-        state &+= 0x9E37_79B9_7F4A_7C15
-        var bits = state
-        bits = (bits ^ (bits >> 30)) &* 0xBF58_476D_1CE4_E5B9
-        bits = (bits ^ (bits >> 27)) &* 0x94D0_49BB_1331_11EB
-        return bits ^ (bits >> 31)
-    }
-
-    mutating func below(_ limit: UInt64) -> UInt64 { next() % limit }
 }

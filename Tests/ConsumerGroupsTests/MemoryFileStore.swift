@@ -1,1 +1,0 @@
-../DeviceQueueTests/MemoryFileStore.swift
