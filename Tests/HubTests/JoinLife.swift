@@ -43,7 +43,7 @@ final class JoinLife {
         fleet = QueryFleet(queue: queue, storage: storage, clock: clock)
         var definition = QueryDefinition(name: "join", text: text)
         definition.start = .earliest
-        for definition in try QueryCatalog(place: place).definitions(configured: [definition]) {
+        for definition in try QueryCatalog(place: place).definitions(configured: [definition], threads: 1) {
             try fleet.add(try QueryOpener(definition, at: place, downstream: nil), mustOpen: true)
         }
         look()
@@ -84,7 +84,10 @@ final class JoinLife {
         try queue.commit()
     }
 
-    func turn(isStopping: Bool = false) { statuses = fleet.turn(isStopping: isStopping) }
+    func turn(isStopping: Bool = false) {
+        fleet.turn(isStopping: isStopping)
+        statuses = fleet.statuses()
+    }
 
     var lines: [String] {
         String(decoding: files[Self.results], as: UTF8.self).split(separator: "\n").map(String.init)

@@ -1,4 +1,5 @@
 import DeviceQueue
+import FileStoreKit
 import MQTTBroker
 import Platform
 import Telemetry
@@ -56,7 +57,7 @@ private struct QueryWorld {
         place = QueryOpener.Place(
             queue: queue, loop: loop, data: "/data", files: files, clock: clock, log: { _ in })
         fleet = QueryFleet(queue: queue, storage: storage, clock: clock)
-        for definition in try QueryCatalog(place: place).definitions(configured: []) {
+        for definition in try QueryCatalog(place: place).definitions(configured: [], threads: 1) {
             try fleet.add(try QueryOpener(definition, at: place, downstream: nil), mustOpen: true)
         }
     }
@@ -66,7 +67,7 @@ private struct QueryWorld {
         clock.nanoseconds = UInt64(number + 1) * 2_000_000_000
         try ask(number)
         try store(number)
-        _ = fleet.turn(isStopping: false)
+        fleet.turn(isStopping: false)
         turns.bodies = []
         // What a query could not do it does at a later turn; here there is none if the disk is dead.
         if files.hasCrashed { throw HubError("the machine is dead") }
@@ -121,8 +122,8 @@ private struct QueryWorld {
 
     /// All that the queries have put out, by file.
     func end() throws -> [String: String] {
-        let statuses = fleet.turn(isStopping: true)
-        for status in statuses { #expect(status.failure == nil, "\(status.definition.name)") }
+        fleet.turn(isStopping: true)
+        for status in fleet.statuses() { #expect(status.failure == nil, "\(status.definition.name)") }
         if files.hasCrashed { throw HubError("the machine is dead") }
         return files.files(below: "/data/results").filter { $0.key.hasSuffix(".jsonl") }
             .mapValues { String(decoding: $0, as: UTF8.self) }
