@@ -278,7 +278,9 @@ package final class BrokerLoop: @unchecked Sendable {
             guard let connection = connection(id) else { return }
             connection.isDrainWanted = true
             markDirty(connection)
-        case .willPublish(let message): publishWill(message)
+        case .willPublish(let message):
+            publishWill(message)
+            broker.willIsPublished()
         case .sessionDiscarded(let clientIdentifier): discardSession(clientIdentifier)
         case .backlogWanted(let request): readBacklog(request)
         case .queueAcknowledged(let id, let ticket):
@@ -422,6 +424,7 @@ package final class BrokerLoop: @unchecked Sendable {
 
     /// Ends every connection, once everything owed has been answered; clients of MQTT 5 hear why.
     package func disconnectAll() {
+        broker.deferWills()
         for case .some(let connection) in slots {
             if connection.phase == .connected, connection.version == .v5 {
                 connection.write(.disconnect(Disconnect(reason: .serverShuttingDown)))

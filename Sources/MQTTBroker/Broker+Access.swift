@@ -6,6 +6,10 @@ package protocol AccessGuard: AnyObject {
     func mayReceive(_ topic: String, _ session: Session) -> Bool
     /// Whether the client's will may be published, at the moment that it is.
     func mayPublish(_ topic: String, _ session: Session) -> Bool
+    /// Who the client of a session is, to be asked again after a start of the hub; nil where its rights are not known.
+    func identity(of session: Session) -> KeptIdentity?
+    /// The rights of a client that proved to be somebody to an earlier life of the hub.
+    func rights(of identity: KeptIdentity, client: String) -> AnyObject?
 }
 
 package enum FilterVerdict: Sendable {
@@ -22,8 +26,10 @@ extension Broker {
     package mutating func accessChanged() { accessGeneration &+= 1 }
 
     /// Gives the session of a connection rights that it did not have when it connected.
-    package borrowing func giveRights(_ rights: AnyObject, to connection: ConnectionID) {
-        connections[connection]?.rights = rights
+    package mutating func giveRights(_ rights: AnyObject, to connection: ConnectionID) {
+        guard let session = connections[connection] else { return }
+        session.rights = rights
+        writeWill(session)
     }
 
     func setRights(_ rights: AnyObject?, of session: Session) {

@@ -61,7 +61,7 @@ extension Broker {
             return
         }
         let delay = session.will?.properties.willDelayInterval ?? 0
-        if session.will != nil {
+        if session.will != nil, !(defersWills && session.kept.hasWill) {
             if delay == 0 {
                 publishWill(session, now: now, actions: &actions)
             } else {
@@ -124,11 +124,13 @@ extension Broker {
         session.willDue = nil
         guard let will = session.will else { return }
         session.will = nil
+        forgetWill(session)
         if let access, !access.mayPublish(will.topic, session) {
             counters.willsDenied += 1
             return
         }
         counters.wills += 1
+        pendingWills += 1
         actions.append(.willPublish(Message(will, publisher: session.clientIdentifier, now: now)))
     }
 }

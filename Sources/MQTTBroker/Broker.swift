@@ -35,6 +35,11 @@ package struct Broker: ~Copyable {
     /// The number of the latest publication; see `Session.matchRound`.
     var matchRound: UInt64 = 0
 
+    /// Wills that ended and that the hub has not published yet: what the journal has to say of them is one group with
+    /// what follows from their publication.
+    var pendingWills = 0
+    var defersWills = false
+
     var matchCache = MatchCache()
     /// Whether the hub would wait for subscribers.
     package var isPatient = true

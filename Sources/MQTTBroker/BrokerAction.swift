@@ -17,7 +17,8 @@ package enum BrokerAction: Sendable {
     case drainWanted(ConnectionID)
     /// Close the connection after all that was sent before is flushed. The broker has already forgotten it.
     case close(ConnectionID)
-    /// A will is due: the hub stores it as a reading or gives it to `Broker.publish`.
+    /// A will is due: the hub stores it as a reading or gives it to `Broker.publish`, and then calls
+    /// `Broker.willIsPublished`. Before that it takes no journal group.
     case willPublish(Message)
     /// The state of a session is gone; comes before `accepted` when a clean start ended it.
     case sessionDiscarded(clientIdentifier: String)

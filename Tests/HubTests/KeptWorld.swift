@@ -162,6 +162,8 @@ final class KeptClient {
     private(set) var applied: [(text: String, qos: QoS, duplicate: Bool)] = []
     /// Acknowledges nothing while false.
     var answers = true
+    /// Of the next connection.
+    var will: Will?
 
     init(_ name: String, _ filters: [String] = []) {
         self.name = name
@@ -180,6 +182,7 @@ final class KeptClient {
         packet.version = .v311
         packet.cleanStart = false
         packet.clientIdentifier = name
+        packet.will = will
         send(.connect(packet))
     }
 

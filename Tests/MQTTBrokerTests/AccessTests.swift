@@ -14,6 +14,15 @@ import Testing
             return filter.hasPrefix(denied) ? .denied : filter.hasSuffix("#") ? .partial : .allowed
         }
 
+        /// A client is who it is by its name.
+        func identity(of session: Session) -> KeptIdentity? {
+            session.rights == nil ? nil : KeptIdentity(user: session.clientIdentifier, hasCertificate: true)
+        }
+
+        func rights(of identity: KeptIdentity, client: String) -> AnyObject? {
+            identity == KeptIdentity(user: client, hasCertificate: true) ? self : nil
+        }
+
         func mayReceive(_ topic: String, _ session: Session) -> Bool {
             session.rights == nil || !topic.hasPrefix(denied)
         }

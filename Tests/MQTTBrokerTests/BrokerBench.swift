@@ -233,6 +233,7 @@ final class BrokerBench {
 
     private func noteWill(_ message: Message) -> String {
         wills.append(message)
+        broker.willIsPublished()
         return "will \(message.topic) \(String(decoding: message.payload, as: UTF8.self))"
             + " q\(message.qos.rawValue)" + (message.retain ? " retain" : "")
     }

@@ -14,6 +14,8 @@ final class KeptBench {
     private(set) var records: [Record] = []
     private(set) var bytes: UInt64 = 64
     private(set) var cleanings: [JournalCleaned] = []
+    /// Of the next lives.
+    var access: (any AccessGuard)?
     private let change: (inout BrokerLimits) -> Void
     private static let wallOffset: Int64 = 1_700_000_000_000_000_000
 
@@ -60,6 +62,7 @@ final class KeptBench {
         let now = bench.now + seconds
         bench = BrokerBench(change)
         bench.now = now
+        bench.broker.access = access
         bench.broker.restore(restored, position: bytes, byteCount: bytes - cut, now: bench.nanoseconds)
         bench.pass(0)
     }

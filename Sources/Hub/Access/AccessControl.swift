@@ -178,4 +178,16 @@ extension AccessControl: AccessGuard {
         var topic = topic
         return topic.withUTF8 { held.current.mayPublish(UnsafeRawBufferPointer($0)) }
     }
+
+    package func identity(of session: Session) -> KeptIdentity? {
+        (session.rights as? HeldRights).map {
+            KeptIdentity(user: $0.identity.user, hasCertificate: $0.identity.hasCertificate)
+        }
+    }
+
+    package func rights(of identity: KeptIdentity, client: String) -> AnyObject? {
+        rights(
+            of: ClientIdentity(
+                client: client, user: identity.user, hasCertificate: identity.hasCertificate))
+    }
 }

@@ -86,6 +86,7 @@ extension Broker {
         // A session for ever has no time that it has been away since; any will do but 0.
         let away = session.connection == nil ? max(1, (due ?? expiry + 1) - expiry) : 0
         writeSession(session, awaySince: away)
+        writeWill(session)
         if let share = session.kept.share {
             journal.add(.share) { record in
                 record.put(session.number)

@@ -31,8 +31,8 @@ extension Broker {
     /// Bytes of changes that were not taken yet.
     package var journalPendingBytes: Int { journal.bytes.count }
 
-    /// Whether there is a group to take.
-    package var hasJournalGroup: Bool { !journal.isEmpty }
+    /// Whether there is a group to take; not while a will has ended and is not published.
+    package var hasJournalGroup: Bool { !journal.isEmpty && pendingWills == 0 }
 
     /// Takes the changes since the last time, as one group.
     package mutating func takeJournalGroup() -> JournalGroup? { journal.take() }
@@ -69,6 +69,7 @@ extension Broker {
             keeper.sessions.set(session.number, session)
         }
         writeSession(session, awaySince: 0)
+        keepWill(session)
     }
 
     mutating func keepDetached(_ session: Session, now: UInt64) {
@@ -76,6 +77,7 @@ extension Broker {
         session.kept.isReading = false
         session.kept.readRound += 1
         session.outbound.leaveToJournal()
+        if session.will == nil { forgetWill(session) }
         writeSession(session, awaySince: WallTime.wall(now, keeper.wallOffset))
     }
 

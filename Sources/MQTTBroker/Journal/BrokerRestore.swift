@@ -14,6 +14,7 @@ package struct BrokerRestore {
         var lastSent: UInt64 = 0
         var version = ProtocolVersion.v311
         var share: String?
+        var will: KeptWill?
         var subscriptions = IndexedList<ByteString, (identifier: UInt32, options: UInt8)>()
         var queues = IndexedList<ByteString, QueueSubscription>()
         var inbound: Set<UInt16> = []
@@ -72,6 +73,8 @@ package struct BrokerRestore {
             session.version = ProtocolVersion(rawValue: record.number()) ?? .v311
             session.clientIdentifier = record.restText()
         case .share: session.share = record.restText()
+        case .will: session.will = KeptWill(&record)
+        case .willEnded: session.will = nil
         case .subscribed:
             let identifier: UInt32 = record.number()
             let options: UInt8 = record.number()
@@ -126,7 +129,8 @@ extension Outbound.Delivery {
 extension Broker {
     /// Becomes what the journal says it was, and keeps it from now on. Once, before anything else.
     ///
-    /// Who was connected has been away since now.
+    /// Who was connected has been away since now; his will is due when its delay is over, with the first `advance`
+    /// where it has none.
     ///
     /// - Parameters:
     ///   - position: where the journal ends.
@@ -192,10 +196,15 @@ extension Broker {
             counters.subscriptions += 1
             subscriptionVersion += 1
         }
-        guard session.expirySeconds != .max else { return }
         let since = restored.awaySince == 0 ? WallTime.wall(now, keeper.wallOffset) : restored.awaySince
-        let due = since.addingReportingOverflow(Int64(session.expirySeconds) * Int64(nanosecondsPerSecond))
-        session.expiryDue = WallTime.monotonic(due.overflow ? .max : due.partialValue, keeper.wallOffset)
+        if let will = restored.will {
+            restore(will, of: session, awaySince: WallTime.monotonic(since, keeper.wallOffset))
+        }
+        if session.expirySeconds != .max {
+            let due = since.addingReportingOverflow(
+                Int64(session.expirySeconds) * Int64(nanosecondsPerSecond))
+            session.expiryDue = WallTime.monotonic(due.overflow ? .max : due.partialValue, keeper.wallOffset)
+        }
         schedule(session)
     }
 

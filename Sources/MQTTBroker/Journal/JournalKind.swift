@@ -18,6 +18,8 @@ enum JournalKind: UInt8 {
     case logEnd = 14
     case queueSubscribed = 15
     case share = 16
+    case will = 17
+    case willEnded = 18
 }
 
 /// Bits of the flags of messages, deliveries and subscriptions in the journal.
@@ -29,6 +31,9 @@ enum JournalFlags {
     /// Of a delivery; of a subscription it is Retain As Published.
     static let replay: UInt8 = 8
     static let retainAsPublished: UInt8 = 8
+    /// Of a will: the name of its client stands in a certificate; who the client is was asked.
+    static let certificate: UInt8 = 8
+    static let identified: UInt8 = 16
 }
 
 /// Records that are made durable together: what the hub gives to the journal's files.

@@ -7,6 +7,8 @@ struct KeptSession {
     /// Bodies were asked for; the answer to another round than this one is void.
     var isReading = false
     var readRound: UInt64 = 0
+    /// The journal has its will.
+    var hasWill = false
     /// The text of the shared filter whose backlog it is, instead of a client.
     var share: String?
 }
