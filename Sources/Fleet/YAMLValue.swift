@@ -24,12 +24,12 @@ final class YAMLFile {
             }
             return YAMLValue(node: root, file: self)
         } catch {
-            report(error)
+            report(error, in: text)
             return nil
         }
     }
 
-    private func report(_ error: any Error) {
+    private func report(_ error: any Error, in text: String) {
         switch error as? YamlError {
         case .scanner(_, let problem, let mark, _), .parser(_, let problem, let mark, _),
             .composer(_, let problem, let mark, _):
@@ -37,8 +37,11 @@ final class YAMLFile {
         case .duplicatedKeysInMapping(let duplicates, let context):
             let keys = duplicates.sorted().map { "\"\($0)\"" }.joined(separator: ", ")
             report("the key \(keys) is there twice in this map", at: context.mark)
-        case .reader(let problem, _, _, _):
-            report("not YAML: \(problem)", at: nil)
+        case .reader(let problem, let offset, _, _):
+            let place = TextPlace(characters: offset ?? 0, in: text)
+            problems.append(
+                ConfigurationProblem(
+                    file: name, line: place.line, column: place.column, message: "not YAML: \(problem)"))
         default:
             report("not YAML: \(error)", at: nil)
         }

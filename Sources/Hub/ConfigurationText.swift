@@ -1,3 +1,4 @@
+import Telemetry
 import Yams
 
 /// The text of a configuration file, or of one that it names, before anything is read out of it.
@@ -26,8 +27,8 @@ enum ConfigurationText {
             let whole = context.map { "\($0.text) (\($0.mark.line):\($0.mark.column)): " } ?? ""
             return "\(path):\(mark.line):\(mark.column): not YAML: \(whole)\(problem)"
         case .reader(let problem, let offset, _, _):
-            let (line, column) = place(of: offset ?? 0, in: text)
-            return "\(path):\(line):\(column): not YAML: \(problem)"
+            let place = TextPlace(characters: offset ?? 0, in: text)
+            return "\(path):\(place.line):\(place.column): not YAML: \(problem)"
         case .duplicatedKeysInMapping(let keys, let context):
             // Quoted as in a program: a key may have line breaks.
             let names = keys.sorted().map(\.debugDescription).joined(separator: ", ")
@@ -36,12 +37,5 @@ enum ConfigurationText {
         default:
             return "\(path): not YAML"
         }
-    }
-
-    /// From 1; the column in Unicode scalars, as the parser counts.
-    private static func place(of offset: Int, in text: String) -> (line: Int, column: Int) {
-        let before = text.prefix(offset)
-        let begin = before.lastIndex(where: \.isNewline).map { before.index(after: $0) } ?? before.startIndex
-        return (1 + before.count(where: \.isNewline), 1 + before[begin...].unicodeScalars.count)
     }
 }

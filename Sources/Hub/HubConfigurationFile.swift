@@ -12,7 +12,8 @@ import Yams
 /// listeners: [{ type: ws, address: "127.0.0.1:8083" }]   # see `ListenerReader`
 /// loops: 1
 /// http: 127.0.0.1:8080
-/// downstream: mqtt://broker.example:1883/site-7
+/// downstream: mqtts://broker.example:8883/site-7
+/// downstream_ca: ca.crt
 /// queue: { segment_bytes: 67108864, compression: on, plain_bytes: 268435456 }
 /// retention: { age: 7d, bytes: 50GB, recordsPerDevice: 100000 }
 /// registration: closed
@@ -34,7 +35,8 @@ package enum HubConfigurationFile {
     }
 
     private static let keys = [
-        "data", "mqtt", "listeners", "loops", "http", "downstream", "queue", "retention", "ingest",
+        "data", "mqtt", "listeners", "loops", "http", "downstream", "downstream_ca", "queue", "retention",
+        "ingest",
         "registration", "upstream", "sys_interval", "users", "acl", "anonymous", "limits", "queries",
         "minute_query", "references",
     ]
@@ -62,6 +64,7 @@ package enum HubConfigurationFile {
             throw Problems(lines: [error.line])
         }
         if let node { reader.read(node) }
+        reader.applyAuthority()
         reader.problems += reader.access.problems
         reader.configuration.access = reader.access.settings
         guard reader.problems.isEmpty else { throw Problems(lines: reader.problems) }
@@ -75,6 +78,12 @@ package enum HubConfigurationFile {
         var references: [String]
         var configuration = HubConfiguration()
         var problems: [String] = []
+        private var authority: Node?
+
+        init(path: String, access: AccessReader) {
+            self.path = path
+            self.access = access
+        }
 
         mutating func read(_ node: Node) {
             guard let mapping = node.mapping else {
@@ -102,6 +111,7 @@ package enum HubConfigurationFile {
                     }
                 case "http": if let address = address(value, name) { configuration.http = address }
                 case "downstream": readDownstream(value)
+                case "downstream_ca": authority = value
                 case "queue": readQueue(value)
                 case "ingest": readIngest(value)
                 case "registration": readRegistration(value)
@@ -138,6 +148,16 @@ package enum HubConfigurationFile {
             } catch {
                 problem(value, "downstream: \(error)")
             }
+        }
+
+        /// When all is read: the settings may stand in any order.
+        mutating func applyAuthority() {
+            guard let authority, let file = string(authority, "downstream_ca") else { return }
+            guard configuration.downstream?.isSecure == true else {
+                problem(authority, "downstream_ca: needs downstream: mqtts://HOST:PORT")
+                return
+            }
+            configuration.downstream?.authorityFile = file
         }
 
         private mutating func readListeners(_ node: Node) {

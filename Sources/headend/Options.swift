@@ -117,7 +117,12 @@ struct HubOptions: ParsableArguments {
         if let mqtt { configuration.mqtt = mqtt }
         try doors.apply(to: &configuration)
         if let http { configuration.http = http }
-        if let downstream { configuration.downstream = downstream.url }
+        if let downstream {
+            // Where the option names another address, the file's authorities stay.
+            let authority = configuration.downstream?.authorityFile
+            configuration.downstream = downstream.url
+            if downstream.url.isSecure { configuration.downstream?.authorityFile = authority }
+        }
         if let downstreamCA {
             guard configuration.downstream?.isSecure == true else {
                 throw Failure.input("--downstream-ca needs --downstream mqtts://HOST:PORT")

@@ -13,7 +13,7 @@ struct RunCommand: AsyncParsableCommand {
             Example: headend run devices --for 3m
 
             Ends with a summary and the verdict of `verify`; exit status 1 when a reading was lost, counted twice \
-            or put into a wrong window.
+            or put into a wrong window. SIGHUP reads certificates, users and access rules again, as with serve.
             """)
 
     @Argument(help: "The folder of device types.") var directory = "devices"
@@ -21,7 +21,7 @@ struct RunCommand: AsyncParsableCommand {
     @OptionGroup var fleetOptions: FleetOptions
 
     func run() async throws {
-        let signals = await UnixSignalsSequence(trapping: .sigint, .sigterm)
+        let signals = await UnixSignalsSequence(trapping: .sigint, .sigterm, .sighup)
         let plan = try fleetOptions.plan(directory)
         let configuration = try hubOptions.configuration()
         guard configuration.takesFleet else {
@@ -41,7 +41,8 @@ struct RunCommand: AsyncParsableCommand {
         let view = LiveView(hub: hub, runner: runner)
         runner.start()
         let drawing = Task { await view.run() }
-        await FleetEnd.wait(runner, signals)
+        let options = hubOptions
+        await FleetEnd.wait(runner, signals) { await HubStarter.reloadAll(hub, options) }
         drawing.cancel()
         await drawing.value
         Console.line("stopping the fleet")

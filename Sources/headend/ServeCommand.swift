@@ -21,8 +21,7 @@ struct ServeCommand: AsyncParsableCommand {
         let hub = try await HubStarter.start(options)
         for await signal in signals {
             guard signal == .sighup else { break }
-            hub.reload()
-            await HubStarter.reload(hub, options)
+            await HubStarter.reloadAll(hub, options)
         }
         Console.line("stopping")
         await hub.stop()
@@ -52,8 +51,14 @@ enum HubStarter {
         return hub
     }
 
+    /// What SIGHUP asks for.
+    static func reloadAll(_ hub: Hub, _ options: HubOptions) async {
+        hub.reload()
+        await reload(hub, options)
+    }
+
     /// Reads the configuration again; what is wrong with it is told, and then all stays as it was.
-    static func reload(_ hub: Hub, _ options: HubOptions) async {
+    private static func reload(_ hub: Hub, _ options: HubOptions) async {
         do {
             await hub.replaceAccess(by: try options.configuration())
             Console.note("users and access rules: read again")

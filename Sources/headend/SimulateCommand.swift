@@ -108,11 +108,19 @@ struct SimulateCommand: AsyncParsableCommand {
 
 /// How a fleet ends, for both commands.
 enum FleetEnd {
-    /// Returns when the fleet's time is over or a signal came.
-    static func wait(_ runner: FleetRunner, _ signals: UnixSignalsSequence) async {
+    /// Returns when the fleet's time is over or a signal came that ends it.
+    ///
+    /// - Parameter reload: what SIGHUP asks for, where it is among the signals.
+    static func wait(
+        _ runner: FleetRunner, _ signals: UnixSignalsSequence,
+        reload: @escaping @Sendable () async -> Void = {}
+    ) async {
         let (ends, announce) = AsyncStream.makeStream(of: Void.self)
         let signalled = Task {
-            for await _ in signals { break }
+            for await signal in signals {
+                guard signal == .sighup else { break }
+                await reload()
+            }
             announce.yield()
         }
         // Ends at the latest when the runner is stopped.

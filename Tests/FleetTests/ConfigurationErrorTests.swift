@@ -9,6 +9,7 @@ struct ConfigurationErrorTests {
             "1:1: key \"state\" is not supported yet "
                 + "(here: count, id, topic, tags, every, sensors, connection, faults)"
         ),
+        ("count: 1\r\nid: é\u{1}x", "2:6: not YAML: control characters are not allowed"),
         ("count: 0", "1:8: count must be a whole number from 1 to 100000"),
         ("count: \"3\"", "1:8: count must be a whole number from 1 to 100000"),
         ("id: \"x-{j}\"", "1:5: unknown placeholder {j} (did you mean {i}?)"),

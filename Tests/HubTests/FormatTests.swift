@@ -83,6 +83,16 @@ struct FormatTests {
         #expect(!off.runsMinuteQuery)
         #expect(good.mqtt == HostPort(host: "0.0.0.0", port: 1884))
         #expect(good.downstream?.prefix == "site")
+        let secure = try HubConfigurationFile.parse(
+            "downstream_ca: ca.crt\ndownstream: mqtts://h\n", path: "hub.yaml")
+        #expect(secure.downstream?.authorityFile == "ca.crt")
+        for text in ["downstream_ca: ca.crt\n", "downstream_ca: ca.crt\ndownstream: mqtt://h\n"] {
+            let problems = #expect(throws: HubConfigurationFile.Problems.self) {
+                try HubConfigurationFile.parse(text, path: "hub.yaml")
+            }
+            #expect(
+                problems?.lines == ["hub.yaml:1:16: downstream_ca: needs downstream: mqtts://HOST:PORT"])
+        }
         let problems = #expect(throws: HubConfigurationFile.Problems.self) {
             try HubConfigurationFile.parse(
                 "dta: x\nmqtt: nowhere\nqueue: { segments: 3, compression: some, plain_bytes: -1 }\nminute_query: no\n",

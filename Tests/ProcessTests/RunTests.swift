@@ -1,4 +1,5 @@
 import Foundation
+import Glibc
 import Testing
 
 @Suite("Hub, fleet and proof in one", .ownThread, .timeLimit(.minutes(2)))
@@ -23,14 +24,20 @@ struct RunTests {
         let folder = try TemporaryDirectory()
         try folder.write("devices/tank.yaml", Self.devices)
         let data = folder.path + "/data"
-        let ended = try run(
+        let program = try ChildProcess(
             Programs.headend,
             [
                 "run", folder.path + "/devices", "--for", "8s", "--data", data, "--mqtt", "127.0.0.1:0",
                 "--http", "127.0.0.1:0", "--answer-key", folder.path + "/truth.jsonl",
-            ], seconds: 60)
-        #expect(ended.status == 0, "\(ended.transcript)")
-        #expect(ended.output.contains("verdict: PASS"), "\(ended.transcript)")
+            ], directory: folder.path, label: "run")
+        // As for serve, SIGHUP is a wish and no end.
+        #expect(poll(seconds: 20) { program.output.contains("fleet:") ? true : nil } == true)
+        program.signal(SIGHUP)
+        let isRead = poll(seconds: 6) { program.errorOutput.contains("rules: read again") ? true : nil }
+        #expect(isRead == true, "\(program.transcript)")
+        let status = try program.wait(seconds: 60)
+        #expect(status == 0, "\(program.transcript)")
+        #expect(program.output.contains("verdict: PASS"), "\(program.transcript)")
         #expect(try verify(folder, data).status == 0)
 
         let truth = try String(contentsOfFile: folder.path + "/truth.jsonl", encoding: .utf8)

@@ -4,8 +4,8 @@ import MQTTWire
 /// goes to whichever member takes it first. MQTT 5.0 §4.8.2.
 ///
 /// It is a session of its own in the journal that no client has. A member takes from it when it has nothing else to
-/// send and its window has room, so that several share the work. One that may have only some of the topics looks through
-/// what waits and leaves the rest where it is; see `Broker+ShareLook.swift`.
+/// send and its window has room, so that several share the work. One that may have only some of the topics looks
+/// through what waits and leaves the rest where it is; see `Broker+ShareLook.swift`.
 extension Broker {
     /// The group a session shares by a filter is known to it.
     mutating func joinShare(_ session: Session, _ filter: TopicFilter) {

@@ -13,8 +13,8 @@ struct ShareLook {
     var step = 0
 }
 
-/// A member that may have only some of the topics of its filter. Which topics wait is on disk only, so it has the bodies
-/// read, takes what it may have, and leaves the rest to members who may have it. It looks at each message once.
+/// A member that may have only some of the topics of its filter. Which topics wait is on disk only, so it has the
+/// bodies read, takes what it may have, and leaves the rest to members who may have it. It looks at each message once.
 extension Broker {
     /// It begins anew with another connection, who may be somebody else, and with other rules.
     func look(of session: Session, in group: SharedGroup) -> ShareLook {
