@@ -128,6 +128,22 @@ import Testing
         #expect(texts(kept) == ["gone"])
     }
 
+    @Test func `The journal does not say that it ended before it is published`() {
+        let kept = KeptBench()
+        connect(kept, 1, will())
+        kept.commit()
+        var actions: [BrokerAction] = []
+        kept.bench.broker.connectionClosed(
+            ConnectionID(rawValue: 1), now: kept.bench.nanoseconds, actions: &actions)
+        let pending = kept.bench.broker.journalPendingBytes
+        let isReadyBefore = kept.bench.broker.hasJournalGroup
+        kept.bench.broker.willIsPublished()
+        let isReadyAfter = kept.bench.broker.hasJournalGroup
+        #expect(pending > 0)
+        #expect(!isReadyBefore)
+        #expect(isReadyAfter)
+    }
+
     @Test(arguments: ["w", "other"])
     func `The rules of the moment hold for who the client was`(denied: String) {
         let access = AccessTests.Guard()
