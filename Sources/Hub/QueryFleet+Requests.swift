@@ -98,6 +98,7 @@ extension QueryFleet {
         slot.retryAt = 0
         slot.blockedAttempts = 0
         slot.lookedAt = 0
+        slot.savedOffset = 0
         slot.lastStatus = QueryStatus()
     }
 
