@@ -135,14 +135,21 @@ package final class ReferenceTable {
         }
     }
 
-    /// What `=` takes for equal has the same bytes. The contrary does not hold ('1' and '01' are both equal to 1, and
-    /// not to each other): whoever finds a row compares.
-    static func append(_ value: Datum, to key: inout KeyBuffer) {
+    /// What `=` takes for equal has the same bytes.
+    ///
+    /// - Returns: whether the contrary does not hold: '1' and '01' are both equal to 1, and not to each other. Whoever
+    ///   looks for such a text compares what is found.
+    @discardableResult
+    static func append(_ value: Datum, to key: inout KeyBuffer) -> Bool {
         switch value.kind {
         case .bit: GroupKey.append(Datum(Int64(value.bits)), to: &key)
-        case .text: GroupKey.append(resolved(value), to: &key)
+        case .text:
+            let resolved = resolved(value)
+            GroupKey.append(resolved, to: &key)
+            return resolved.kind != .text
         default: GroupKey.append(value, to: &key)
         }
+        return false
     }
 
     private static func resolved(_ text: Datum) -> Datum {

@@ -188,6 +188,8 @@ final class GroupRuntime {
 struct LoopState {
     /// Of reference data the row in hand, −1 behind the last one.
     var at = 0
+    /// Rows that are found are not all equal to what is looked for.
+    var isLoose = false
     var isMatched = false
     var elements: UnsafeMutablePointer<Datum>?
     var count = 0

@@ -100,7 +100,9 @@ extension StreamEngine {
             return
         }
         key.removeAll()
-        for slot in lookup.keys { ReferenceTable.append(stage.frame[slot], to: &key) }
+        var isLoose = false
+        for slot in lookup.keys where ReferenceTable.append(stage.frame[slot], to: &key) { isLoose = true }
+        lookups[number].isLoose = isLoose
         lookups[number].at = table.first(index, key.bytes)
     }
 
@@ -119,7 +121,7 @@ extension StreamEngine {
             }
             if let index = lookup.index {
                 lookups[number].at = table.next(index, after: row)
-                if !hasKey(lookup, table, index, row, stage) { continue }
+                if lookups[number].isLoose, !hasKey(lookup, table, index, row, stage) { continue }
             } else {
                 lookups[number].at = row + 1 < table.rowCount ? row + 1 : -1
             }
@@ -129,7 +131,7 @@ extension StreamEngine {
         }
     }
 
-    /// Whether a row that was found by its key's bytes has the values.
+    /// Whether a row that was found by its key's bytes has equal values.
     private func hasKey(
         _ lookup: LookupPlan, _ table: ReferenceTable, _ index: Int, _ row: Int, _ stage: StageRuntime
     ) -> Bool {
