@@ -26,6 +26,7 @@ struct CSVRows {
         }
         try reader.takeHeader(columnsMax: rows.limits.columnsMax)
         while true {
+            reader.skipEmptyLines()
             let from = reader.at
             let line = reader.line
             guard try reader.next() else { return }
@@ -73,12 +74,16 @@ struct CSVRows {
         }
     }
 
-    /// Reads a record into `fields`; false at the end. Lines without anything are passed over.
-    private mutating func next() throws(TextMistake) -> Bool {
+    private mutating func skipEmptyLines() {
         while at < bytes.count, bytes[at] == 0x0A || bytes[at] == 0x0D {
             if bytes[at] == 0x0A { line += 1 }
             at += 1
         }
+    }
+
+    /// Reads a record into `fields`; false at the end. Lines without anything are passed over.
+    private mutating func next() throws(TextMistake) -> Bool {
+        skipEmptyLines()
         guard at < bytes.count else { return false }
         fields.removeAll(keepingCapacity: true)
         while true {

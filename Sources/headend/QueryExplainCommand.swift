@@ -31,10 +31,21 @@ struct QueryExplainCommand: ParsableCommand {
                 "input \(input.name) decodes \(fields)" + (input.needsPayload ? " and keeps the payload" : "")
             )
         }
-        for reference in plan.references {
-            let columns = reference.columns.joined(separator: ", ")
-            Console.line("reference data \(reference.name) keeps \(columns.isEmpty ? "whole rows" : columns)")
-        }
+        for reference in plan.references { Console.line(Self.text(reference)) }
         if plan.needsArrivalTime { Console.line("time of arrival matters: there is no TIMESTAMP BY") }
+    }
+
+    /// Which columns of reference data are kept, with their types, and by which of them rows are found.
+    private static func text(_ reference: ReferencePlan) -> String {
+        let columns = zip(reference.columns, reference.types).map { name, type in
+            type.map { "\(name) \($0.rawValue)" } ?? name
+        }
+        var text = "reference data \(reference.name) keeps "
+        let whole = reference.needsRow || columns.isEmpty ? ["whole rows"] : []
+        text += (columns + whole).joined(separator: ", ")
+        for index in reference.indexes {
+            text += "; found by " + index.map { reference.columns[$0] }.joined(separator: ", ")
+        }
+        return text
     }
 }

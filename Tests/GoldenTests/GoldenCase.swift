@@ -1,14 +1,17 @@
 import Foundation
 import PerpetualQuery
+import Platform
 import QueryLanguage
 import QueryReplay
+import ReferenceFiles
 import Telemetry
 import Testing
 
 /// A case: a folder with `query.sql`, events and the rows that must come of them.
 ///
 /// Events: `input.jsonl`, or `NAME.jsonl` for each of several inputs. Reference data:
-/// `reference.NAME.jsonl`. Rows: `expected.jsonl`, or `expected.OUTPUT.jsonl` for each of several outputs.
+/// `reference.NAME.jsonl`, `.json`, `.csv` or `.db`. Rows: `expected.jsonl`, or `expected.OUTPUT.jsonl` for
+/// each of several outputs.
 /// Settings stand in comments at the head of the query: `-- late: 5s`, `-- out-of-order: 2s`, `-- early:
 /// 1m`, `-- policy: drop`, `-- arrival: FIELD`, `-- errors: divert`, `-- fails: reason`, `-- fixed order`.
 struct GoldenCase: Sendable, CustomTestStringConvertible {
@@ -81,9 +84,15 @@ struct GoldenCase: Sendable, CustomTestStringConvertible {
 
     var references: [ReferenceData] {
         let names = (try? FileManager.default.contentsOfDirectory(atPath: folder.path)) ?? []
+        let reader = ReferenceReader(files: PosixFileStore())
         return names.sorted().compactMap { file in
-            guard file.hasPrefix("reference."), file.hasSuffix(".jsonl") else { return nil }
-            return ReferenceData(name: String(file.dropFirst(10).dropLast(6)), rows: lines(file) ?? [])
+            guard file.hasPrefix("reference.") else { return nil }
+            let name = String(file.split(separator: ".")[1])
+            let source = ReferenceSource(name: name, location: folder.appending(path: file).path)
+            do { return try reader.read(source).data } catch {
+                Issue.record("\(error)")
+                return nil
+            }
         }
     }
 

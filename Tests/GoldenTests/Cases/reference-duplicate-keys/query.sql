@@ -1,0 +1,1 @@
+SELECT s.v, r.n INTO o FROM i s TIMESTAMP BY t LEFT JOIN many r ON s.id = r.id
