@@ -107,11 +107,11 @@ package final class LiveQuery {
         look()
     }
 
-    /// Every window that ends at or before this moment is closed for all timelines, and stays so; nil before the
-    /// first tick, and for a query without windows.
+    /// Every window that ends at or before this moment is closed for all timelines, and stays so; nil for a query
+    /// without windows, and before the first tick, or without OVER the first event.
     package var completeThrough: EventTime? {
-        guard hasWindows, let floor = engine.floor else { return nil }
-        return EventTime(ticks: lastEnd(before: floor))
+        guard hasWindows, let settled = engine.settled else { return nil }
+        return EventTime(ticks: lastEnd(before: settled))
     }
 
     /// Whether a tick at `now` would change anything that can be seen: close a window, let a row go on, or complete a
@@ -127,13 +127,7 @@ package final class LiveQuery {
 
     /// The least time of all timelines; nil before the first tick, and the greatest event time without OVER.
     package var watermark: EventTime? {
-        var least = Int64.max
-        for source in engine.sources {
-            let isAlone = !source.isPartitioned && source.greatest[0] != Int64.min
-            let own =
-                isAlone ? TimePolicy.saturatingSubtract(source.greatest[0], source.tolerance) : Int64.min
-            least = min(least, max(source.floor, own))
-        }
+        guard let least = engine.settled else { return nil }
         return TimeRange.ticks.contains(least) ? EventTime(ticks: least) : nil
     }
 

@@ -243,6 +243,20 @@ package final class StreamEngine {
         return floor == Int64.min ? nil : floor
     }
 
+    /// The least time that any event can still have, whatever comes: `floor`, or what the events of sources of one
+    /// timeline have moved further; nil before there is one. With an unlimited late tolerance ticks never move
+    /// `floor`.
+    var settled: Int64? {
+        var least = Int64.max
+        for source in sources {
+            let isAlone = !source.isPartitioned && source.greatest[0] != Int64.min
+            let own =
+                isAlone ? TimePolicy.saturatingSubtract(source.greatest[0], source.tolerance) : Int64.min
+            least = min(least, max(source.floor, own))
+        }
+        return least == Int64.min ? nil : least
+    }
+
     /// What `floor` would be after a tick.
     func floor(ifTickedAt now: EventTime) -> Int64 {
         sources.reduce(Int64.max) { least, source in
