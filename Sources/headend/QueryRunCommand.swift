@@ -33,6 +33,12 @@ struct QueryRunCommand: ParsableCommand {
             "Fields that name an event, comma-separated: the first of a name counts.",
             valueName: "field,field"))
     var dedup: String?
+    @Option(
+        name: .customLong("dedup-for"),
+        help: ArgumentHelp(
+            "How long --dedup remembers a name at least, in event time; by default for ever.",
+            valueName: "duration"))
+    var dedupFor: DurationArgument?
     @Option(help: ArgumentHelp("The field with the time of arrival.", valueName: "field")) var arrival:
         String?
     @OptionGroup var time: QueryTimeOptions
@@ -46,6 +52,10 @@ struct QueryRunCommand: ParsableCommand {
         replay.inputs = input.map { QueryReplay.NamedFile(argument: $0) }
         replay.references = try ReferenceArgument.sources(reference)
         replay.settings = try time.settings()
+        if let dedupFor {
+            guard dedup != nil else { throw Failure.input("--dedup-for goes with --dedup FIELD,FIELD") }
+            replay.settings.deduplicationHorizonTicks = Int64(dedupFor.nanoseconds / 100)
+        }
         replay.deduplication = dedup?.split(separator: ",").map(String.init) ?? []
         replay.arrivalField = arrival
         do throws(ReplayError) {

@@ -96,6 +96,8 @@ final class SourceRuntime {
     /// Time and timeline are those that the hub knows, and the body groups properties: nothing of the payload is
     /// needed before that.
     let isDirect: Bool
+    /// The input's names of events, when they are remembered for a time only.
+    @exclusivity(unchecked) var forgetful: DuplicateFilter?
     /// By device number, its timeline; −1 when it is not known yet.
     @exclusivity(unchecked) var timelineOfDevice: [Int32] = []
 
@@ -159,7 +161,10 @@ final class InputRuntime {
         onlySource = sources.count == 1 ? Kept(sources[0]) : nil
         needsDecoding = !plan.fields.isEmpty || plan.needsPayload
         names = plan.deduplication
-        duplicates = names.isEmpty ? nil : DuplicateFilter()
+        duplicates = names.isEmpty ? nil : DuplicateFilter(horizon: plan.deduplicationHorizonTicks)
+        if plan.deduplicationHorizonTicks != nil {
+            for source in sources { source.forgetful = duplicates }
+        }
         isDirect = sources.count == 1 && sources[0].isDirect && plan.fields.isEmpty && names.isEmpty
     }
 }

@@ -110,7 +110,8 @@ extension StreamPlan {
             "\(policy.earlyToleranceTicks) \(policy.lateToleranceTicks) \(policy.outOfOrderToleranceTicks) "
         text += "\(policy.lateAction.rawValue)\u{0}"
         for input in inputs {
-            text += "\(input.name) \(input.deduplication.map { input.fields[$0] })\u{0}"
+            text += "\(input.name) \(input.deduplication.map { input.fields[$0] })"
+            text += input.deduplicationHorizonTicks.map { " \($0)\u{0}" } ?? "\u{0}"
         }
         for source in sources {
             text +=

@@ -45,7 +45,10 @@ extension StreamEngine {
         }
         totals.accepted += 1
         let isLater = row.time > source.greatest[timeline]
-        if isLater { source.greatest[timeline] = row.time }
+        if isLater {
+            source.greatest[timeline] = row.time
+            source.forgetful?.advance(to: row.time)
+        }
         if let grouping = source.keptGrouping {
             if isJSON { isDirectJSON = grouping.use { group($0, event, row, source, slots) } }
         } else {

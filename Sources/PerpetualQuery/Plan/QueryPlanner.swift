@@ -301,6 +301,7 @@ package final class QueryPlanner {
         for (input, fields) in plan.settings.deduplication.sorted(by: { $0.key < $1.key }) {
             guard let number = inputNumbers[input.lowercased()] else { continue }
             plan.inputs[number].deduplication = fields.map { field($0, of: number) }
+            plan.inputs[number].deduplicationHorizonTicks = plan.settings.deduplicationHorizonTicks
         }
         for draft in joinDrafts {
             plan.joins[draft.number].left.copies = draft.left.copies

@@ -47,6 +47,9 @@ package struct StreamSettings: Hashable, Sendable {
     /// Fields, by input name in lower case, whose values name an event: the first of a name counts, the
     /// others are duplicates.
     package var deduplication: [String: [String]] = [:]
+    /// How far an input's time must have gone on before a name of an event may be forgotten, in ticks; with events all
+    /// the time it is forgotten before twice as much. nil: names are kept for ever, and take 24 to 48 bytes each.
+    package var deduplicationHorizonTicks: Int64?
     /// What becomes of a row that cannot be computed: a failed CAST, an overflow, a division by zero.
     package var errorPolicy = ErrorPolicy.stop
     /// Events are taken to arrive at the time that TIMESTAMP BY gives: nothing is then early or late, only
@@ -79,6 +82,8 @@ package struct InputPlan: Hashable, Sendable {
     package var needsPayload = false
     /// The fields that name an event, as positions in `fields`.
     var deduplication: [Int] = []
+    /// As in the settings.
+    var deduplicationHorizonTicks: Int64?
 }
 
 /// Reference data that a plan joins with.
