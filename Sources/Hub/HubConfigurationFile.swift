@@ -80,9 +80,10 @@ package enum HubConfigurationFile {
         var problems: [String] = []
         private var authority: Node?
 
-        init(path: String, access: AccessReader) {
+        init(path: String, access: AccessReader, references: [String]) {
             self.path = path
             self.access = access
+            self.references = references
         }
 
         mutating func read(_ node: Node) {
