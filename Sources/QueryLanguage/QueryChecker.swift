@@ -72,7 +72,7 @@ package struct QueryChecker {
                 source.name.span, "there is no input \(source.name.text)",
                 hint: "the inputs are \(streams.joined(separator: ", "))"
                     + (references.isEmpty
-                        ? ", and no reference data"
+                        ? ", and no reference data; --reference NAME=FILE gives some"
                         : ", and the reference data " + references.joined(separator: ", ")),
                 suggestion: Suggestion.nearest(to: source.name.text, in: streams + references))
         }
