@@ -111,7 +111,8 @@ let package = Package(
             name: "headend",
             dependencies: [
                 "Hub", "SimulationKit", "Fleet", "Load", "Verify", "QueryLanguage", "PerpetualQuery",
-                "QueryExport", "QueryReplay", "ReferenceFiles", "MQTTWire", "Access", "DeviceQueue", "Telemetry",
+                "QueryExport", "QueryReplay", "ReferenceFiles", "MQTTWire", "Access", "DeviceQueue",
+                "Telemetry",
                 "Platform", "MosquittoClient",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "UnixSignals", package: "swift-service-lifecycle"),

@@ -49,7 +49,8 @@ private struct QueryWorld {
         self.files = files
         self.clock = clock
         queue = try DeviceQueue.open(
-            directory: "/data/queue/0", files: files, limits: HubLife.queueLimits, nowTicks: clock.wallTicks(),
+            directory: "/data/queue/0", files: files, limits: HubLife.queueLimits,
+            nowTicks: clock.wallTicks(),
             seed: 7)
         let loop = BrokerLoop(
             executor: turns, queue: queue, storage: storage, clock: clock, limits: HubLimits(),
@@ -171,8 +172,10 @@ private struct QueryWorld {
             let run = try QueryWorld.run(crashAt: call, mode: mode)
             #expect(run.crashes == 1, "call \(call)")
             guard run.rows != whole.rows else { continue }
-            for name in Set(run.rows.keys).union(whole.rows.keys).sorted() where run.rows[name] != whole.rows[name] {
-                Issue.record("call \(call), \(mode): \(name): \(run.rows[name] ?? "-") not \(whole.rows[name] ?? "-")")
+            for name in Set(run.rows.keys).union(whole.rows.keys).sorted()
+            where run.rows[name] != whole.rows[name] {
+                Issue.record(
+                    "call \(call), \(mode): \(name): \(run.rows[name] ?? "-") not \(whole.rows[name] ?? "-")")
             }
             return
         }

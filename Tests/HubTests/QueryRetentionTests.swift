@@ -41,7 +41,8 @@ struct QueryRetentionTests {
                 let offset = Array(#"{"v":1,"filling":"\#(String(repeating: "x", count: 200))"}"#.utf8)
                     .withUnsafeBytes {
                         staging.stageRecord(
-                            device: device, client: 0, packetIdentifier: 0, flags: 1, reason: 0, eventTicks: nil,
+                            device: device, client: 0, packetIdentifier: 0, flags: 1, reason: 0,
+                            eventTicks: nil,
                             topic: empty, properties: empty, payload: $0, messageID: .none)
                     }
                 _ = try #require(offset)
