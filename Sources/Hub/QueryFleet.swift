@@ -69,7 +69,12 @@ final class QueryFleet: @unchecked Sendable {
     /// Where the checkpoints of this turn begin, so that all have theirs.
     private var firstToFinish = 0
 
+    /// When a tick was asked for last.
+    private var tickedAt: UInt64 = 0
+
     private static let checkpointNanosecondsMax: Int64 = 100_000_000
+    /// The least time between two ticks: as long as the thread sleeps when nothing arrives.
+    private static let tickNanoseconds: UInt64 = 200_000_000
     private static let retryNanoseconds: UInt64 = 1_000_000_000
     private static let lookNanoseconds: UInt64 = 1_000_000_000
     /// Blocks of the log a turn, so that a long replay still checkpoints and delivers now and then.
@@ -157,7 +162,14 @@ final class QueryFleet: @unchecked Sendable {
         readTogether(isStopping: isStopping)
         bundle.settle()
         let now = EventTime(ticks: clock.wallTicks())
-        if !isStopping, together.contains(where: { $0.job?.query.needsTick(now: now) ?? false }) {
+        // A tick wakes this thread again: joins that keep rows want one at every moment, and the log would fill with
+        // them.
+        let moment = clock.monotonicNanoseconds()
+        let isTickAllowed = tickedAt == 0 || moment &- tickedAt >= Self.tickNanoseconds
+        if !isStopping, isTickAllowed,
+            together.contains(where: { $0.job?.query.needsTick(now: now) ?? false })
+        {
+            tickedAt = moment
             storage.requestTick()
         }
         finish(isStopping: isStopping)

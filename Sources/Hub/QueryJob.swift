@@ -224,7 +224,7 @@ package final class QueryJob: @unchecked Sendable {
         status.sinks = sinkStatuses
         status.recentRows = recentRows.suffix(100)
         status.recentErrors = recentErrors
-        status.lastDropped = lastDropped
+        status.lastDropped = lastDropped ?? query.lastDropped?.description
         status.misplaced = query.lastMisplaced
         status.joinSides = query.joinSides
         status.shape = query.shape
