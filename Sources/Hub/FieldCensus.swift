@@ -22,6 +22,9 @@ struct FieldCensus {
     /// Events that must have been looked at before a field counts as missing.
     static let eventsMin = 10
 
+    /// How many events of a block of the log are worth a look: few have come yet, or names are settled.
+    var eventsPerBlock: Int { events[0] + events[1] < 100 ? 16 : 1 }
+
     mutating func take(_ payload: UnsafeRawBufferPointer) {
         if events[0] >= Self.eventsMax {
             names = [[:], names[0]]

@@ -220,14 +220,16 @@ final class QueryFleet: @unchecked Sendable {
                 }
                 blocks += 1
                 var failure: (any Error)?
-                var isSampled = false
+                var samples = census.eventsPerBlock
                 let hadBlock = try reader.next { frame in
                     guard failure == nil, frame.offset < end else { return }
                     do {
                         switch frame.kind {
                         case .record:
-                            if !isSampled { census.take(frame.record.payload) }
-                            isSampled = true
+                            if samples > 0 {
+                                samples -= 1
+                                census.take(frame.record.payload)
+                            }
                             try job.switchReferences(at: frame.offset.bytes)
                             try job.query.process(frame.record, messageID: frame.messageID)
                         case .tick: try job.tick(arrival: frame.arrivalTime)
@@ -257,14 +259,16 @@ final class QueryFleet: @unchecked Sendable {
             var failures: [(slot: Slot, error: any Error)] = []
             // What `self.bundle` is, without counting a reference a record; `drop` makes another one.
             var bundle = Unmanaged.passUnretained(self.bundle)
-            var isSampled = false
             var nextSwitch = nextSwitch
+            var samples = census.eventsPerBlock
             do {
                 let hadBlock = try reader.next { frame in
                     switch frame.kind {
                     case .record:
-                        if !isSampled { census.take(frame.record.payload) }
-                        isSampled = true
+                        if samples > 0 {
+                            samples -= 1
+                            census.take(frame.record.payload)
+                        }
                         if frame.offset.bytes >= nextSwitch {
                             nextSwitch = switchReferences(at: frame.offset.bytes) {
                                 failures.append(($0, $1))

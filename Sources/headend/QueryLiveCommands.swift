@@ -154,7 +154,8 @@ struct QueryShowCommand: AsyncParsableCommand {
         Console.line(
             "  \(counters.events) events: \(counters.late) late, \(counters.early) early, "
                 + "\(counters.outOfOrder) out of order; \(counters.openWindows) groups open, "
-                + "\(counters.waitingRows + counters.joinedRows) rows wait, \(counters.rowsEmitted) rows, \(counters.errors) errors"
+                + "\(counters.waitingRows + counters.joinedRows) rows wait, "
+                + "\(counters.rowsEmitted) rows, \(counters.errors) errors"
         )
         Console.line(
             "  late \(settings.late), out of order \(settings.outOfOrder), early \(settings.early), "
@@ -216,8 +217,8 @@ struct QueryResultsCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "results", abstract: "The rows of a query so far, one JSON object a line.",
         discussion: """
-            Reads what is in the query's files, whether it runs, is paused or has failed. Standard error says with what \
-            --since the next rows are read.
+            Reads what is in the query's files, whether it runs, is paused or has failed. Standard error says with \
+            what --since the next rows are read.
 
             Example: headend query results hot --newest --limit 10
             """)

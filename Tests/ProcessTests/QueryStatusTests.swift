@@ -63,6 +63,8 @@ struct QueryStatusTests {
                 #"{"id":"\#($0)","ts":\#(now),"future":\#(now + 7_200_000),"v":\#($0),"temperature":20,"text":"x"}"#
             })
         try why(hub, "none", "12 events came, and none passed the conditions")
+        try why(hub, "typo", "\"temprature\" was in none of 12 events looked at")
+        try why(hub, "typo", "did you mean \"temperature\"?")
         try why(hub, "window", "is open of the timeline \"a\"")
         try why(hub, "session", "makes a session longer")
         try why(hub, "session", "of the timeline \"a\"")
@@ -78,6 +80,7 @@ struct QueryStatusTests {
         #expect(try hub.object("/api/v1/queries/blocked")["state"] as? String == "blocked")
         let dropping = try hub.object("/api/v1/queries/dropping")
         #expect((dropping["counters"] as? [String: Int])?["errors"] == 12)
+        #expect((dropping["lastDropped"] as? String)?.contains("cannot be cast") == true)
         let errors = try poll(seconds: 20) { () -> String? in
             let rows = try hub.request("GET", "/api/v1/queries/diverting/results?output=_errors").text
             return rows.contains("\"sequence\":12") ? rows : nil
