@@ -89,14 +89,30 @@ package final class MemoryFileStore: FileStore, @unchecked Sendable {
     }
 
     package func exists(_ path: String) -> Bool {
-        lock.withLock { _ in names[path] != nil || directories.contains(path) }
+        // A folder is there as long as something is in it, too.
+        lock.withLock { _ in
+            names[path] != nil || directories.contains(path)
+                || names.keys.contains { $0.hasPrefix(path + "/") }
+        }
     }
 
     package func rename(_ path: String, to newPath: String) throws(FileError) {
         try locked { () throws(FileError) in
             let dies = try operate("rename", path)
-            guard let node = names.removeValue(forKey: path) else { throw failure(.missing, "rename", path) }
-            names[newPath] = node
+            if let node = names.removeValue(forKey: path) {
+                names[newPath] = node
+            } else {
+                // A folder, with all in it.
+                let inside = names.keys.filter { $0.hasPrefix(path + "/") }
+                guard !inside.isEmpty || directories.remove(path) != nil else {
+                    throw failure(.missing, "rename", path)
+                }
+                directories.remove(path)
+                directories.insert(newPath)
+                for name in inside {
+                    names[newPath + name.dropFirst(path.count)] = names.removeValue(forKey: name)
+                }
+            }
             if dies { throw failure(.failed, "rename", path) }
         }
     }
