@@ -32,7 +32,7 @@ enum QueryKillQueries {
             text:
                 "SELECT \(device), System.Timestamp() AS windowEnd, COUNT(*) AS n, COUNT(DISTINCT side) AS sides "
                 + "INTO session \(ownTime) \(byDevice) SessionWindow(second, 1, 5)",
-            settings: [("late", "3s"), ("outOfOrder", "200ms")], outputs: ["session"]),
+            settings: [("late", "2s"), ("outOfOrder", "200ms")], outputs: ["session"]),
         Query(
             name: "sliding",
             text: "SELECT \(device), System.Timestamp() AS windowEnd, MAX(v) AS high, STDEV(v) AS spread "

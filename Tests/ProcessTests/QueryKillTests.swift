@@ -6,7 +6,7 @@ import Testing
 @Suite("Queries of a hub that is killed", .ownThread, .timeLimit(.minutes(30)))
 struct QueryKillTests {
     private static let environment = ProcessInfo.processInfo.environment
-    private static let kills = environment["HEADEND_KILLS"].flatMap(Int.init) ?? 12
+    private static let kills = environment["HEADEND_KILLS"].flatMap(Int.init) ?? 4
 
     @Test("Every output and counter is that of a run without kills, live and when the log is read again")
     func killed() throws {
