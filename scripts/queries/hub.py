@@ -171,10 +171,10 @@ def _replay(url, headend, query, pid, stored, deadline):
     )
     while True:
         shown = _shown(url)
-        if shown is None:
+        files = next((sink for sink in shown["sinks"] if sink["name"] == "files"), None) if shown else None
+        if files is None:
             time.sleep(0.02)
             continue
-        files = next(sink for sink in shown["sinks"] if sink["name"] == "files")
         counters = shown["counters"]
         if (
             counters["events"] >= stored
