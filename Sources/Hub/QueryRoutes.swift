@@ -179,7 +179,7 @@ struct QueryRoutes: Sendable {
 
     /// - Throws: when it is not clear which output is meant, or it has no files.
     private func history(of definition: QueryDefinition, output asked: String?) throws -> ResultHistory {
-        let plan = try definition.plan()
+        let plan = try definition.plan(references: service.place.references.names)
         let system = [StreamPlan.lateOutput, StreamPlan.errorOutput]
         let outputs = plan.outputs + system
         guard let output = asked ?? (plan.outputs.count == 1 ? plan.outputs[0] : nil) else {

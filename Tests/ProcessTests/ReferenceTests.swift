@@ -124,6 +124,11 @@ struct ReferenceTests {
         #expect(unknown.status == 2)
         #expect(unknown.text.contains("did you mean sites?"))
         try publish(hub, 0..<1)
+        // The query's rows so far, over HTTP.
+        let hasRow = poll(seconds: 20) {
+            hub.text("/api/v1/queries/join/results").contains(#""version":"1""#) ? true : nil
+        }
+        #expect(hasRow != nil, "\(hub.text("/api/v1/queries/join/results"))")
         // By itself, once it is whole.
         try replace(directory, 3)
         let isLoaded = poll(seconds: 20) {
