@@ -45,8 +45,8 @@ final class Pipeline: Sendable {
     ) async throws {
         let data = configuration.dataDirectory
         var limits = configuration.limits
-        // Files of the log and the sinks, and HTTP, must find descriptors however many devices connect.
         limits.systemTopicsNanoseconds = UInt64(configuration.systemTopicsSeconds) * 1_000_000_000
+        // Files of the log and the sinks, and HTTP, must find descriptors however many devices connect.
         let filesMax = ProcessLimits.raiseOpenFilesMax()
         if filesMax - 256 < limits.connections {
             let isAskedFor = limits.connections != HubLimits().connections

@@ -128,7 +128,7 @@ extension QueryDefinition {
     ///
     /// - Parameter references: the inputs of reference data.
     /// - Throws: `.invalid` with the place in the text, what was expected and a hint.
-    package func plan(references: [String] = []) throws(QueryRequestError) -> StreamPlan {
+    package func plan(references: [String]) throws(QueryRequestError) -> StreamPlan {
         let isName = !name.isEmpty && name.utf8.count <= 64 && name.utf8.allSatisfy(Self.isNameByte)
         guard isName, name.first?.isLetter == true else {
             throw QueryRequestError(
