@@ -1,6 +1,7 @@
 import Crypto
 package import PerpetualQuery
 package import Platform
+import Telemetry
 
 /// The rows of a source at one moment.
 package struct ReferenceContents: Sendable {
@@ -74,7 +75,7 @@ package struct ReferenceReader: Sendable {
         let result = bytes.withUnsafeBytes { bytes in
             Result { () throws(TextMistake) -> RowCollector in
                 var rows = RowCollector(limits)
-                if let offset = TextPlace.firstNonUTF8(bytes) {
+                if let offset = UTF8Check.firstNonUTF8(bytes) {
                     throw TextMistake(offset: offset, text: "not UTF-8: save the file as UTF-8")
                 }
                 if source.format == .csv {
@@ -84,7 +85,7 @@ package struct ReferenceReader: Sendable {
                 }
                 return rows
             }.mapError { mistake in
-                let place = TextPlace(of: mistake.offset, in: bytes)
+                let place = TextPlace(bytes: mistake.offset, in: bytes)
                 return ReferenceError(
                     .input, "\(source.path):\(place.line):\(place.column): \(mistake.text)")
             }

@@ -131,7 +131,7 @@ final class SQLiteRows {
             let start = sqlite3_column_text(statement, column)
             let text = UnsafeRawBufferPointer(
                 start: start, count: Int(sqlite3_column_bytes(statement, column)))
-            guard TextPlace.firstNonUTF8(text) == nil else { return "a text that is no UTF-8" }
+            guard UTF8Check.firstNonUTF8(text) == nil else { return "a text that is no UTF-8" }
             RowCollector.appendText(text, to: &bytes)
         default: return "a BLOB; select hex(…) of it"
         }

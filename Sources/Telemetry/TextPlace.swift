@@ -10,4 +10,18 @@ package struct TextPlace: Sendable, Equatable {
         line = 1 + before.count(where: \.isNewline)
         column = 1 + before[begin...].unicodeScalars.count
     }
+
+    /// - Parameter offset: in bytes of UTF-8; a line ends with `\n`.
+    package init(bytes offset: Int, in text: UnsafeRawBufferPointer) {
+        line = 1
+        column = 1
+        for byte in text.prefix(offset) {
+            if byte == 0x0A {
+                line += 1
+                column = 1
+            } else if byte & 0xC0 != 0x80 {
+                column += 1
+            }
+        }
+    }
 }

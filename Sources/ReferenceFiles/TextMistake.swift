@@ -1,22 +1,11 @@
-/// Where something stands in a text.
-struct TextPlace {
-    /// From 1.
-    var line = 1
-    /// From 1, in Unicode scalars.
-    var column = 1
+/// What is wrong with a text, and where.
+struct TextMistake: Error {
+    /// In bytes.
+    var offset: Int
+    var text: String
+}
 
-    /// - Parameter offset: in bytes.
-    init(of offset: Int, in bytes: UnsafeRawBufferPointer) {
-        for byte in bytes.prefix(offset) {
-            if byte == 0x0A {
-                line += 1
-                column = 1
-            } else if byte & 0xC0 != 0x80 {
-                column += 1
-            }
-        }
-    }
-
+enum UTF8Check {
     /// The first byte that is no UTF-8; nil when all is. Unicode 17, table 3-7.
     static func firstNonUTF8(_ bytes: UnsafeRawBufferPointer) -> Int? {
         var at = 0
@@ -44,11 +33,4 @@ struct TextPlace {
         }
         return nil
     }
-}
-
-/// What is wrong with a text, and where.
-struct TextMistake: Error {
-    /// In bytes.
-    var offset: Int
-    var text: String
 }
