@@ -29,7 +29,11 @@ package final class QueryJob: @unchecked Sendable {
     /// How long the last checkpoint took.
     private var saveNanoseconds: UInt64 = 0
     private var markedThrough: EventTime?
-    private var recentRows: [String] = []
+    private var recentRows = RecentRows()
+    /// The row in hand, for the outbox.
+    private var json: [UInt8] = []
+    private var topic: [UInt8] = []
+    private let outputNames: [[UInt8]]
     private var recentErrors: [String] = []
     /// The last row that was left out.
     private var lastDropped: String?
@@ -51,6 +55,7 @@ package final class QueryJob: @unchecked Sendable {
     ) throws {
         self.definition = definition
         self.topics = topics
+        outputNames = plan.outputs.map { Array($0.utf8) }
         self.queue = queue
         logIdentity = queue.identity
         holdName = "query " + definition.name
@@ -109,10 +114,9 @@ package final class QueryJob: @unchecked Sendable {
     private func move(_ rows: RowBuffer) throws {
         for index in 0..<rows.count {
             if let after = definition.rowsAfter, rows.time(of: index) <= after { continue }
-            let row = rows.resultRow(index)
-            try append(row)
+            try append(index, rows)
             hasUnsavedRows = true
-            if rows.count - index <= 100 { recentRows.append(String(decoding: row.json(), as: UTF8.self)) }
+            if rows.count - index <= RecentRows.countMax { recentRows.append(json) }
         }
         for row in rows.systemRows {
             try outbox.append(row, topic: topics.topic(of: row))
@@ -122,15 +126,23 @@ package final class QueryJob: @unchecked Sendable {
             }
         }
         if let dropped = query.lastDropped { lastDropped = dropped.description }
-        if recentRows.count > 200 { recentRows.removeFirst(recentRows.count - 100) }
         if recentErrors.count > 5 { recentErrors.removeFirst(recentErrors.count - 5) }
     }
 
     /// Puts a row into the outbox; one that is too large for it goes the way of those that cannot be computed.
-    private func append(_ row: ResultRow) throws {
+    private func append(_ index: Int, _ rows: RowBuffer) throws {
+        json.removeAll(keepingCapacity: true)
+        topic.removeAll(keepingCapacity: true)
+        let id = rows.id(of: index)
+        rows.appendJSON(of: index, id: id, to: &json)
+        topics.append(of: index, rows, to: &topic)
         do {
-            try outbox.append(row, topic: topics.topic(of: row))
+            try outbox.append(
+                output: outputNames[rows.output(of: index)], rid: id, time: rows.time(of: index),
+                topic: topic,
+                json: json)
         } catch ResultLogError.rowTooLarge(let byteCount) {
+            let row = rows.resultRow(index)
             let failure = RowTooLarge(output: row.output, rid: row.id.description, byteCount: byteCount)
             switch definition.onError {
             case .stop, .retry: throw failure
@@ -222,7 +234,7 @@ package final class QueryJob: @unchecked Sendable {
         status.consumed = position
         status.completeThrough = markedThrough
         status.sinks = sinkStatuses
-        status.recentRows = recentRows.suffix(100)
+        status.recentRows = recentRows.texts
         status.recentErrors = recentErrors
         status.lastDropped = lastDropped ?? query.lastDropped?.description
         status.misplaced = query.lastMisplaced

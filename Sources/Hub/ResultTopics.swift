@@ -7,6 +7,15 @@ import Telemetry
 /// other queries `headend/{query}/_late` …) for the system streams.
 struct ResultTopics: Sendable {
     private var templates: [String: TopicTemplate] = [:]
+    /// By SELECT that gives rows; nil when the row has no topic.
+    private var ways: [Way?] = []
+
+    private enum Way {
+        case fixed(RowTopic)
+        /// The columns depend on the event.
+        case template(TopicTemplate)
+    }
+
     /// Outputs whose last row of each topic is kept by the broker.
     let retained: Set<String>
 
@@ -19,6 +28,11 @@ struct ResultTopics: Sendable {
                 let text = setting?.topic ?? "headend/\(definition.name)/\(output)"
                 if text.isEmpty { continue }
                 templates[output] = try TopicTemplate(text, columns: plan.columns(ofOutput: number))
+            }
+            ways = plan.columnsByEmit.map { emit in
+                templates[plan.outputs[emit.output]].map { template in
+                    emit.columns.map { .fixed(template.rowTopic(columns: $0)) } ?? .template(template)
+                }
             }
             let folder = definition.isDefault ? "headend" : "headend/\(definition.name)"
             for output in [StreamPlan.lateOutput, StreamPlan.errorOutput] {
@@ -36,6 +50,16 @@ struct ResultTopics: Sendable {
             throw QueryRequestError(
                 .invalid,
                 "\(definition.name): a topic that is published to has no #, + or NUL, and no $ first")
+        }
+    }
+
+    /// Appends the topic of a row; nothing when it has none.
+    func append(of row: Int, _ rows: RowBuffer, to bytes: inout [UInt8]) {
+        switch ways[rows.emit(of: row)] {
+        case .fixed(let topic):
+            topic.append(to: &bytes) { rows.appendText(of: row, column: $0, to: &$1) }
+        case .template(let template): bytes.append(contentsOf: template.fill(rows.resultRow(row)).utf8)
+        case nil: break
         }
     }
 

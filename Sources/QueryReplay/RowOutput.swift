@@ -46,7 +46,7 @@ package final class RowOutput {
     /// Appends a row of the engine.
     package func append(_ row: Int, of rows: RowBuffer) throws(ReplayError) {
         if isCSV { return try append(rows.resultRow(row).columns) }
-        rows.appendJSON(of: row, withID: withIDs, to: &buffer)
+        rows.appendJSON(of: row, id: withIDs ? rows.id(of: row) : nil, to: &buffer)
         buffer.append(UInt8(ascii: "\n"))
         if buffer.count >= Self.bufferBytes { try flush() }
     }

@@ -111,15 +111,24 @@ package final class ResultLog: Sendable {
     ///
     /// - Parameter topic: where the row is published; empty when nowhere. At most 65,535 bytes.
     package func append(_ row: ResultRow, topic: String) throws(ResultLogError) {
-        let json = row.json()
         try append(
-            kind: .row, output: row.output, rid: row.id, time: row.time, topic: topic, json: json)
+            output: Array(row.output.utf8), rid: row.id, time: row.time, topic: Array(topic.utf8),
+            json: row.json())
+    }
+
+    /// As `append(_:topic:)`, of a row that is bytes already.
+    ///
+    /// - Parameter json: the row as one JSON object with `_rid` last, no newline.
+    package func append(
+        output: [UInt8], rid: ResultID, time: EventTime, topic: [UInt8], json: [UInt8]
+    ) throws(ResultLogError) {
+        try append(kind: .row, output: output, rid: rid, time: time, topic: topic, json: json)
     }
 
     /// Adds the marker that no more rows of windows that end at or before `through` follow.
     package func appendComplete(through: EventTime) throws(ResultLogError) {
         try append(
-            kind: .complete, output: "", rid: ResultID(high: 0, low: 0), time: through, topic: "", json: [])
+            kind: .complete, output: [], rid: ResultID(high: 0, low: 0), time: through, topic: [], json: [])
     }
 
     /// Makes all that was appended durable and visible to readers: one write and one sync. After a `.full`
@@ -249,12 +258,11 @@ package final class ResultLog: Sendable {
 // Writing and reading bytes.
 extension ResultLog {
     private func append(
-        kind: ResultLogEntry.Kind, output: String, rid: ResultID, time: EventTime, topic: String,
+        kind: ResultLogEntry.Kind, output: [UInt8], rid: ResultID, time: EventTime, topic: [UInt8],
         json: [UInt8]
     ) throws(ResultLogError) {
-        let byteCount =
-            ResultLogFrame.fixedByteCount + output.utf8.count + topic.utf8.count + json.count
-        guard byteCount <= limits.rowBytesMax, topic.utf8.count <= Int(UInt16.max) else {
+        let byteCount = ResultLogFrame.fixedByteCount + output.count + topic.count + json.count
+        guard byteCount <= limits.rowBytesMax, topic.count <= Int(UInt16.max) else {
             throw .rowTooLarge(byteCount: byteCount)
         }
         try writer.withLock { (writer) throws(ResultLogError) in

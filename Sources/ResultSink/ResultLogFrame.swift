@@ -35,33 +35,37 @@ enum ResultLogFrame {
 
     /// Appends one frame that will stand at `position`.
     static func append(
-        position: UInt64, kind: ResultLogEntry.Kind, rowsBefore: UInt64, output: String, rid: ResultID,
-        time: EventTime, topic: String, json: [UInt8], to bytes: inout [UInt8]
+        position: UInt64, kind: ResultLogEntry.Kind, rowsBefore: UInt64, output: [UInt8], rid: ResultID,
+        time: EventTime, topic: [UInt8], json: [UInt8], to bytes: inout [UInt8]
     ) {
-        let outputBytes = Array(output.utf8)
-        let topicBytes = Array(topic.utf8)
-        precondition(outputBytes.count <= Int(UInt16.max), "an output name fits its length field")
-        precondition(topicBytes.count <= Int(UInt16.max), "a topic fits its length field")
+        precondition(output.count <= Int(UInt16.max), "an output name fits its length field")
+        precondition(topic.count <= Int(UInt16.max), "a topic fits its length field")
         let start = bytes.count
-        let bodyCount = fixedByteCount - headByteCount + outputBytes.count + topicBytes.count + json.count
-        put(UInt32(bodyCount), to: &bytes)
-        put(UInt32(0), to: &bytes)
-        bytes.append(kind.rawValue)
-        bytes.append(0)
-        put(UInt16(outputBytes.count), to: &bytes)
-        put(UInt16(topicBytes.count), to: &bytes)
-        put(UInt16(0), to: &bytes)
-        put(rowsBefore, to: &bytes)
-        put(time.ticks, to: &bytes)
-        put(rid.high, to: &bytes)
-        put(rid.low, to: &bytes)
-        bytes.append(contentsOf: outputBytes)
-        bytes.append(contentsOf: topicBytes)
-        bytes.append(contentsOf: json)
-        let crc = bytes.withUnsafeBytes {
-            checksum(position: position, frame: UnsafeRawBufferPointer(rebasing: $0[start...]))
+        let bodyCount = fixedByteCount - headByteCount + output.count + topic.count + json.count
+        withUnsafeTemporaryAllocation(byteCount: fixedByteCount, alignment: 8) { head in
+            func put<Number: FixedWidthInteger>(_ value: Number, _ offset: Int) {
+                head.storeBytes(of: value.littleEndian, toByteOffset: offset, as: Number.self)
+            }
+            put(UInt32(bodyCount), 0)
+            put(UInt32(0), 4)
+            put(UInt16(kind.rawValue), 8)
+            put(UInt16(output.count), 10)
+            put(UInt16(topic.count), 12)
+            put(UInt16(0), 14)
+            put(rowsBefore, 16)
+            put(time.ticks, 24)
+            put(rid.high, 32)
+            put(rid.low, 40)
+            bytes.append(contentsOf: head)
         }
-        withUnsafeBytes(of: crc.littleEndian) { bytes.replaceSubrange((start + 4)..<(start + 8), with: $0) }
+        bytes.append(contentsOf: output)
+        bytes.append(contentsOf: topic)
+        bytes.append(contentsOf: json)
+        bytes.withUnsafeMutableBytes {
+            let frame = UnsafeMutableRawBufferPointer(rebasing: $0[start...])
+            let crc = checksum(position: position, frame: UnsafeRawBufferPointer(frame))
+            frame.storeBytes(of: crc.littleEndian, toByteOffset: 4, as: UInt32.self)
+        }
     }
 
     enum Parsed {

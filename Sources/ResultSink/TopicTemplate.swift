@@ -66,34 +66,34 @@ package struct TopicTemplate: Sendable, Equatable {
         for part in parts {
             switch part {
             case .text(let text): bytes.append(contentsOf: text.utf8)
-            case .column(let name): Self.append(row[name] ?? .null, to: &bytes)
+            case .column(let name):
+                RowTopic.appendLevel(to: &bytes) { Self.append(row[name] ?? .null, to: &$0) }
             }
         }
         return String(decoding: bytes, as: UTF8.self)
     }
 
-    private static func append(_ value: Value, to bytes: inout [UInt8]) {
-        var text: [UInt8] = []
-        switch value {
-        case .text(let string): text = Array(string.utf8)
-        case .time(let time): time.appendISO8601(to: &text)
-        default: value.appendJSON(to: &text)
-        }
-        for (index, byte) in text.enumerated() {
-            switch byte {
-            case UInt8(ascii: "+"): bytes.append(contentsOf: "%2B".utf8)
-            case UInt8(ascii: "#"): bytes.append(contentsOf: "%23".utf8)
-            case UInt8(ascii: "/"): bytes.append(contentsOf: "%2F".utf8)
-            case 0: bytes.append(contentsOf: "%00".utf8)
-            case UInt8(ascii: "%") where readsAsEncoding(text[(index + 1)...]):
-                bytes.append(contentsOf: "%25".utf8)
-            default: bytes.append(byte)
-            }
-        }
+    /// The template for rows that have these columns in this order.
+    package func rowTopic(columns: [String]) -> RowTopic {
+        RowTopic(
+            parts: parts.map { part in
+                switch part {
+                case .text(let text): .text(Array(text.utf8))
+                case .column(let name):
+                    if let number = columns.firstIndex(of: name) {
+                        .column(number)
+                    } else {
+                        .text(Array("null".utf8))
+                    }
+                }
+            })
     }
 
-    private static func readsAsEncoding(_ rest: ArraySlice<UInt8>) -> Bool {
-        let code = String(decoding: rest.prefix(2), as: UTF8.self)
-        return ["2B", "23", "2F", "00", "25"].contains(code)
+    private static func append(_ value: Value, to bytes: inout [UInt8]) {
+        switch value {
+        case .text(let string): bytes.append(contentsOf: string.utf8)
+        case .time(let time): time.appendISO8601(to: &bytes)
+        default: value.appendJSON(to: &bytes)
+        }
     }
 }

@@ -46,34 +46,31 @@ extension EventTime: CustomStringConvertible {
         let (year, month, dayOfMonth) = CivilDate.civil(fromDays: days)
         let seconds = rest / Self.ticksPerSecond
         let fraction = rest % Self.ticksPerSecond
-        func digits(_ value: Int64, _ count: Int) {
-            var scale: Int64 = 1
-            for _ in 1..<count { scale *= 10 }
-            while scale > 0 {
-                bytes.append(UInt8(48 + value / scale % 10))
-                scale /= 10
+        withUnsafeTemporaryAllocation(of: UInt8.self, capacity: 28) { text in
+            var at = 0
+            func put(_ value: Int64, _ count: Int, then mark: Unicode.Scalar) {
+                var rest = UInt32(truncatingIfNeeded: value)
+                for place in stride(from: at + count - 1, through: at, by: -1) {
+                    text[place] = 0x30 + UInt8(truncatingIfNeeded: rest % 10)
+                    rest /= 10
+                }
+                text[at + count] = UInt8(ascii: mark)
+                at += count + 1
             }
-        }
-        digits(year, 4)
-        bytes.append(UInt8(ascii: "-"))
-        digits(month, 2)
-        bytes.append(UInt8(ascii: "-"))
-        digits(dayOfMonth, 2)
-        bytes.append(UInt8(ascii: "T"))
-        digits(seconds / 3_600, 2)
-        bytes.append(UInt8(ascii: ":"))
-        digits(seconds / 60 % 60, 2)
-        bytes.append(UInt8(ascii: ":"))
-        digits(seconds % 60, 2)
-        if fraction != 0 {
-            bytes.append(UInt8(ascii: "."))
-            if fraction % Self.ticksPerMillisecond == 0 {
-                digits(fraction / Self.ticksPerMillisecond, 3)
-            } else {
-                digits(fraction, 7)
+            put(year, 4, then: "-")
+            put(month, 2, then: "-")
+            put(dayOfMonth, 2, then: "T")
+            put(seconds / 3_600, 2, then: ":")
+            put(seconds / 60 % 60, 2, then: ":")
+            put(seconds % 60, 2, then: fraction == 0 ? "Z" : ".")
+            if fraction != 0 {
+                let isMilliseconds = fraction % Self.ticksPerMillisecond == 0
+                put(
+                    isMilliseconds ? fraction / Self.ticksPerMillisecond : fraction, isMilliseconds ? 3 : 7,
+                    then: "Z")
             }
+            bytes.append(contentsOf: UnsafeBufferPointer(rebasing: text[..<at]))
         }
-        bytes.append(UInt8(ascii: "Z"))
     }
 }
 

@@ -1,5 +1,3 @@
-import Crypto
-
 /// The name of a result row: the first 128 bits of SHA-256 over what the row is about, so that the same input
 /// gives the same name after any restart or replay. A receiver that knows it has the row already drops it.
 package struct ResultID: Hashable, Sendable, CustomStringConvertible {
@@ -16,36 +14,33 @@ package struct ResultID: Hashable, Sendable, CustomStringConvertible {
     ///   - windowKind: `tumbling`, `hopping` …
     ///   - revision: 0 for a final row.
     package init(
-        query: String, version: Int, output: String, groupKey: [UInt8], windowKind: String, start: EventTime,
-        end: EventTime, revision: Int
+        query: String, version: Int, output: String, groupKey: [UInt8], windowKind: String,
+        start: EventTime, end: EventTime, revision: Int
     ) {
-        var hash = SHA256()
-        // Each part is length-prefixed, so no two lists of parts share their bytes.
-        func part(_ bytes: some Collection<UInt8>) {
-            var count = UInt32(bytes.count).littleEndian
-            withUnsafeBytes(of: &count) { hash.update(bufferPointer: $0) }
-            hash.update(data: Array(bytes))
+        var maker = ResultIDMaker(query: query, version: version, output: output)
+        self = maker.id(windowKind: windowKind, start: start, end: end, revision: revision) {
+            $0.append(contentsOf: groupKey)
         }
-        part(query.utf8)
-        part(String(version).utf8)
-        part(output.utf8)
-        part(groupKey)
-        part(windowKind.utf8)
-        part(String(start.ticks).utf8)
-        part(String(end.ticks).utf8)
-        part(String(revision).utf8)
-        let digest = Array(hash.finalize())
-        high = digest[0..<8].reduce(0) { $0 << 8 | UInt64($1) }
-        low = digest[8..<16].reduce(0) { $0 << 8 | UInt64($1) }
     }
 
     /// 32 lower-case hex digits.
     package var description: String {
-        func hex(_ value: UInt64) -> String {
-            let text = String(value, radix: 16)
-            return String(repeating: "0", count: 16 - text.count) + text
+        var bytes: [UInt8] = []
+        append(to: &bytes)
+        return String(decoding: bytes, as: UTF8.self)
+    }
+
+    /// Appends the 32 digits.
+    package func append(to bytes: inout [UInt8]) {
+        withUnsafeTemporaryAllocation(of: UInt8.self, capacity: 32) { digits in
+            for (word, first) in [(high, 0), (low, 16)] {
+                for index in 0..<16 {
+                    let digit = UInt8(truncatingIfNeeded: word >> UInt64(60 - index * 4)) & 15
+                    digits[first + index] = digit < 10 ? 0x30 + digit : 0x57 + digit
+                }
+            }
+            bytes.append(contentsOf: digits)
         }
-        return hex(high) + hex(low)
     }
 }
 

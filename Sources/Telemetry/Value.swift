@@ -26,9 +26,8 @@ extension Value {
     package func appendJSON(to bytes: inout [UInt8]) {
         switch self {
         case .null: bytes.append(contentsOf: "null".utf8)
-        case .bigint(let value): bytes.append(contentsOf: String(value).utf8)
-        case .float(let value):
-            bytes.append(contentsOf: value.isFinite ? Array(value.description.utf8) : Array("null".utf8))
+        case .bigint(let value): JSONText.append(value, to: &bytes)
+        case .float(let value): JSONText.append(value, to: &bytes)
         case .text(let value): JSONText.append(value, to: &bytes)
         case .boolean(let value): bytes.append(contentsOf: (value ? "true" : "false").utf8)
         case .time(let value):
@@ -58,29 +57,5 @@ extension Column {
             column.value.appendJSON(to: &bytes)
         }
         bytes.append(UInt8(ascii: "}"))
-    }
-}
-
-/// JSON strings.
-package enum JSONText {
-    /// Appends `text` quoted and escaped as RFC 8259 §7 asks, nothing more.
-    package static func append(_ text: String, to bytes: inout [UInt8]) {
-        bytes.append(UInt8(ascii: "\""))
-        for byte in text.utf8 {
-            switch byte {
-            case 0x22: bytes.append(contentsOf: [0x5C, 0x22])
-            case 0x5C: bytes.append(contentsOf: [0x5C, 0x5C])
-            case 0x0A: bytes.append(contentsOf: [0x5C, 0x6E])
-            case 0x0D: bytes.append(contentsOf: [0x5C, 0x72])
-            case 0x09: bytes.append(contentsOf: [0x5C, 0x74])
-            case 0..<0x20:
-                let hex = Array("0123456789abcdef".utf8)
-                bytes.append(contentsOf: "\\u00".utf8)
-                bytes.append(hex[Int(byte >> 4)])
-                bytes.append(hex[Int(byte & 15)])
-            default: bytes.append(byte)
-            }
-        }
-        bytes.append(UInt8(ascii: "\""))
     }
 }

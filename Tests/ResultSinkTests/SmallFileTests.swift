@@ -78,6 +78,15 @@ import Testing
     func fill(device: String, field: String, topic: String) throws {
         let template = try TopicTemplate("headend/minute/{device}/{field}", columns: ["device", "field"])
         #expect(template.fill(row(device, field, minute: 1)) == topic)
+        // The way of rows that are bytes.
+        var bytes = Array("before ".utf8)
+        template.rowTopic(columns: ["field", "n", "device", "device"]).append(to: &bytes) {
+            $1.append(contentsOf: [field, "7", device, "the other"][$0].utf8)
+        }
+        #expect(String(decoding: bytes, as: UTF8.self) == "before " + topic)
+        bytes = []
+        template.rowTopic(columns: ["device"]).append(to: &bytes) { $1.append(contentsOf: "\($0)".utf8) }
+        #expect(String(decoding: bytes, as: UTF8.self) == "headend/minute/0/null")
     }
 
     @Test("times, numbers and missing columns have a text too")

@@ -237,7 +237,7 @@ enum CollectionResult {
                     value.appendJSON(to: &bytes)
                 } else {
                     bytes.append(contentsOf: "{\"rank\":".utf8)
-                    Datum.append(Int64(index + 1), to: &bytes)
+                    JSONText.append(Int64(index + 1), to: &bytes)
                     bytes.append(contentsOf: ",\"value\":".utf8)
                     value.appendJSON(to: &bytes)
                     bytes.append(0x7D)

@@ -22,6 +22,9 @@ package final class RowBuffer {
     let plan: StreamPlan
     /// By emit, how many before it have the same output: part of the name of their rows.
     private let branches: [Int]
+    private let outputs: [Int]
+    private let hasStar: [Bool]
+    @exclusivity(unchecked) private var ids: [ResultIDMaker]
     /// By emit and column, `"name":`.
     private let names: [[[UInt8]]]
     @exclusivity(unchecked) private(set) var headers: ContiguousArray<Header> = []
@@ -39,6 +42,11 @@ package final class RowBuffer {
         self.plan = plan
         branches = plan.emits.enumerated().map { number, emit in
             plan.emits[..<number].count { $0.output == emit.output }
+        }
+        outputs = plan.emits.map(\.output)
+        hasStar = plan.emits.map(\.hasStar)
+        ids = plan.emits.map {
+            ResultIDMaker(query: plan.name, version: plan.version, output: plan.outputs[$0.output])
         }
         names = plan.emits.map { emit in
             emit.columns.map { column in
@@ -99,32 +107,58 @@ package final class RowBuffer {
     // MARK: Reading
 
     /// The number of a row's output in `StreamPlan.outputs`.
-    package func output(of row: Int) -> Int { plan.emits[Int(headers[row].emit)].output }
+    package func output(of row: Int) -> Int { outputs[Int(headers[row].emit)] }
+
+    /// Which SELECT gave the row: its number in `StreamPlan.columnsByEmit`.
+    package func emit(of row: Int) -> Int { Int(headers[row].emit) }
 
     package func time(of row: Int) -> EventTime { EventTime(ticks: headers[row].time) }
 
-    /// Appends a row as one JSON object, `_rid` last when it is asked for, no newline.
-    package func appendJSON(of row: Int, withID: Bool = false, to bytes: inout [UInt8]) {
-        let emit = plan.emits[Int(headers[row].emit)]
+    /// Appends a row as one JSON object, no newline.
+    ///
+    /// - Parameter id: stands last, as `_rid`.
+    package func appendJSON(of row: Int, id: ResultID? = nil, to bytes: inout [UInt8]) {
+        let emit = Int(headers[row].emit)
         let first = headers[row].firstValue
         bytes.append(0x7B)
         var isFirst = true
-        if emit.hasStar {
-            appendStarred(emit, first, &isFirst, &bytes)
+        if hasStar[emit] {
+            appendStarred(plan.emits[emit], first, &isFirst, &bytes)
         } else {
-            let names = names[Int(headers[row].emit)]
-            for index in 0..<names.count {
+            for index in 0..<names[emit].count {
                 if !isFirst { bytes.append(0x2C) }
                 isFirst = false
-                bytes.append(contentsOf: names[index])
-                values[first + index].appendJSON(to: &bytes)
+                bytes.append(contentsOf: names[emit][index])
+                append(values[first + index], to: &bytes)
             }
         }
-        if withID {
-            Self.appendName("_rid", &isFirst, &bytes)
-            JSONText.append(id(of: row).description, to: &bytes)
+        if let id {
+            bytes.append(contentsOf: (isFirst ? "\"_rid\":\"" : ",\"_rid\":\"").utf8)
+            id.append(to: &bytes)
+            bytes.append(0x22)
         }
         bytes.append(0x7D)
+    }
+
+    /// Appends a column of a row as it stands in a topic: a text as it is, a time in ISO 8601, all else as JSON.
+    ///
+    /// - Parameter column: its number in the SELECT list, which has no `*`.
+    package func appendText(of row: Int, column: Int, to bytes: inout [UInt8]) {
+        let value = values[headers[row].firstValue + column]
+        switch value.kind {
+        case .text: bytes.append(contentsOf: value.bytes)
+        case .datetime: EventTime(ticks: value.integer).appendISO8601(to: &bytes)
+        default: append(value, to: &bytes)
+        }
+    }
+
+    /// A record stands in a row as it came, but a row is one line.
+    private func append(_ value: Datum, to bytes: inout [UInt8]) {
+        if value.kind == .record || value.kind == .array {
+            JSONBytes.appendCompact(value.bytes, to: &bytes)
+        } else {
+            value.appendJSON(to: &bytes)
+        }
     }
 
     private static func appendName(_ name: String, _ isFirst: inout Bool, _ bytes: inout [UInt8]) {
@@ -175,30 +209,37 @@ package final class RowBuffer {
     /// The name of a row: the same input gives the same name after any restart or replay.
     package func id(of row: Int) -> ResultID {
         let header = headers[row]
-        var key: [UInt8] = [0x5B]
-        var isFirst = true
-        func append(_ value: Datum) {
-            if !isFirst { key.append(0x2C) }
-            isFirst = false
-            value.appendJSON(to: &key)
-        }
+        let emit = Int(header.emit)
+        let isEvent = header.kind == .event
+        return ids[emit].id(
+            windowKind: header.kind.name,
+            start: EventTime(ticks: isEvent ? header.time : header.start),
+            end: EventTime(ticks: isEvent ? header.time : header.end)
+        ) { appendKey(of: header, branch: branches[emit], to: &$0) }
+    }
+
+    private func appendKey(of header: Header, branch: Int, to key: inout [UInt8]) {
+        key.append(0x5B)
+        let start = key.count
+        func separate() { if key.count > start { key.append(0x2C) } }
         if header.kind == .event {
             JSONText.append(deviceName(header.device).text, to: &key)
-            isFirst = false
-            append(Datum(Int64(truncatingIfNeeded: header.sequence)))
+            separate()
+            JSONText.append(Int64(truncatingIfNeeded: header.sequence), to: &key)
         } else {
-            GroupKey.forEach(in: header.key, arena: arena) { _, value in append(value) }
+            GroupKey.forEach(in: header.key, arena: arena) { _, value in
+                separate()
+                value.appendJSON(to: &key)
+            }
         }
-        if header.ordinal > 0 { append(Datum(Int64(header.ordinal))) }
-        let branch = branches[Int(header.emit)]
-        if branch > 0 { append(Datum(Int64(-branch))) }
+        if header.ordinal > 0 {
+            separate()
+            JSONText.append(Int64(header.ordinal), to: &key)
+        }
+        if branch > 0 {
+            separate()
+            JSONText.append(Int64(-branch), to: &key)
+        }
         key.append(0x5D)
-        let isEvent = header.kind == .event
-        return ResultID(
-            query: plan.name, version: plan.version,
-            output: plan.outputs[plan.emits[Int(header.emit)].output],
-            groupKey: key, windowKind: header.kind.name,
-            start: EventTime(ticks: isEvent ? header.time : header.start),
-            end: EventTime(ticks: isEvent ? header.time : header.end), revision: 0)
     }
 }

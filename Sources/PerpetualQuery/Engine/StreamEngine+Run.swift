@@ -150,7 +150,7 @@ extension StreamEngine {
         func append(_ name: [UInt8], _ value: (inout [UInt8]) -> Void) {
             guard used.insert(name).inserted else { return }
             if bytes.count > 1 { bytes.append(0x2C) }
-            name.withUnsafeBytes { JSONBytes.appendText($0, to: &bytes) }
+            name.withUnsafeBytes { JSONText.append(utf8: $0, to: &bytes) }
             bytes.append(0x3A)
             value(&bytes)
         }

@@ -89,6 +89,17 @@ extension StreamPlan {
         return names
     }
 
+    /// By SELECT that gives rows to an output: which output, and its columns in order; nil of one with a `*`.
+    package var columnsByEmit: [(output: Int, columns: [String]?)] {
+        emits.map { emit in
+            if emit.hasStar { return (emit.output, nil) }
+            let names = emit.columns.map { column in
+                if case .named(let name, _) = column { name } else { "" }
+            }
+            return (emit.output, names)
+        }
+    }
+
     /// By stage, whether all its rows come of tumbling or hopping windows.
     private var windowedStages: [Bool] {
         var isWindowed = Array(repeating: true, count: stages.count)

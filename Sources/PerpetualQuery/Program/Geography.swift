@@ -22,9 +22,9 @@ enum Geography {
                 abs(latitude) <= 90, abs(longitude) <= 180
             else { return context.fail(.argument) }
             var bytes = Array("{\"type\":\"Point\",\"coordinates\":[".utf8)
-            Datum.append(longitude, to: &bytes)
+            JSONText.append(longitude, to: &bytes)
             bytes.append(0x2C)
-            Datum.append(latitude, to: &bytes)
+            JSONText.append(latitude, to: &bytes)
             bytes.append(contentsOf: "]}".utf8)
             return Datum(.record, context.arena.copy(bytes))
         case .distance:

@@ -108,13 +108,13 @@ enum Conversion {
         case .null: break
         case .text, .record, .array: bytes.append(contentsOf: datum.bytes)
         case .bit: bytes.append(contentsOf: (datum.bits != 0 ? "true" : "false").utf8)
-        case .bigint: Datum.append(datum.integer, to: &bytes)
+        case .bigint: JSONText.append(datum.integer, to: &bytes)
         case .float:
             let value = datum.double
             if value == value.rounded(), abs(value) < 1e15 {
-                Datum.append(Int64(value), to: &bytes)
+                JSONText.append(Int64(value), to: &bytes)
             } else {
-                Datum.append(value, to: &bytes)
+                JSONText.append(value, to: &bytes)
             }
         case .datetime: EventTime(ticks: datum.integer).appendISO8601(to: &bytes)
         }

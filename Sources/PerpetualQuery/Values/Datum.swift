@@ -102,44 +102,16 @@ extension Datum {
     /// Appends the JSON form (RFC 8259): times as ISO 8601 text, non-finite floats as null.
     func appendJSON(to bytes: inout [UInt8]) {
         switch kind {
-        case .null: bytes.append(contentsOf: [0x6E, 0x75, 0x6C, 0x6C])
+        case .null: bytes.append(contentsOf: "null".utf8)
         case .bit: bytes.append(contentsOf: (bits != 0 ? "true" : "false").utf8)
-        case .bigint: Self.append(integer, to: &bytes)
-        case .float: Self.append(double, to: &bytes)
+        case .bigint: JSONText.append(integer, to: &bytes)
+        case .float: JSONText.append(double, to: &bytes)
         case .datetime:
             bytes.append(0x22)
             EventTime(ticks: integer).appendISO8601(to: &bytes)
             bytes.append(0x22)
-        case .text: JSONBytes.appendText(self.bytes, to: &bytes)
+        case .text: JSONText.append(utf8: self.bytes, to: &bytes)
         case .record, .array: bytes.append(contentsOf: self.bytes)
         }
-    }
-
-    static func append(_ value: Int64, to bytes: inout [UInt8]) {
-        if value < 0 { bytes.append(0x2D) }
-        var magnitude = value.magnitude
-        if magnitude < 10 {
-            bytes.append(0x30 + UInt8(truncatingIfNeeded: magnitude))
-            return
-        }
-        withUnsafeTemporaryAllocation(of: UInt8.self, capacity: 20) { digits in
-            var at = 20
-            while magnitude > 0 {
-                at -= 1
-                let (quotient, digit) = magnitude.quotientAndRemainder(dividingBy: 10)
-                digits[at] = 0x30 + UInt8(truncatingIfNeeded: digit)
-                magnitude = quotient
-            }
-            bytes.append(contentsOf: UnsafeBufferPointer(rebasing: digits[at...]))
-        }
-    }
-
-    static func append(_ value: Double, to bytes: inout [UInt8]) {
-        guard value.isFinite else {
-            bytes.append(contentsOf: "null".utf8)
-            return
-        }
-        var text = value.description
-        text.withUTF8 { bytes.append(contentsOf: $0) }
     }
 }

@@ -43,35 +43,31 @@ package enum JSONValue {
     }
 }
 
-/// JSON strings as bytes, without a String on the way.
+/// Names and texts of JSON as bytes, without a String on the way.
 enum JSONBytes {
     /// The text of a field's name or of a string; raw bytes without escapes are copied as they are.
     static func resolved(_ raw: UnsafeRawBufferPointer) -> [UInt8] {
         raw.contains(UInt8(ascii: "\\")) ? JSONString.decode(raw) : Array(raw)
     }
 
-    /// Appends UTF-8 quoted and escaped as RFC 8259 §7 asks, nothing more.
-    static func appendText(_ text: UnsafeRawBufferPointer, to bytes: inout [UInt8]) {
-        bytes.append(0x22)
-        var from = 0
-        for (index, byte) in text.enumerated() where byte < 0x20 || byte == 0x22 || byte == 0x5C {
-            bytes.append(contentsOf: UnsafeRawBufferPointer(rebasing: text[from..<index]))
-            from = index + 1
-            bytes.append(0x5C)
-            switch byte {
-            case 0x22, 0x5C: bytes.append(byte)
-            case 0x0A: bytes.append(0x6E)
-            case 0x0D: bytes.append(0x72)
-            case 0x09: bytes.append(0x74)
-            default:
-                bytes.append(contentsOf: [0x75, 0x30, 0x30])
-                bytes.append(hex(byte >> 4))
-                bytes.append(hex(byte & 15))
-            }
+    /// Appends JSON that the scanner has validated, without the blanks between its parts.
+    static func appendCompact(_ json: UnsafeRawBufferPointer, to bytes: inout [UInt8]) {
+        guard json.contains(where: { $0 <= 0x20 }) else {
+            bytes.append(contentsOf: json)
+            return
         }
-        bytes.append(contentsOf: UnsafeRawBufferPointer(rebasing: text[from...]))
-        bytes.append(0x22)
+        var isInString = false
+        var isEscaped = false
+        for byte in json {
+            if isInString {
+                isInString = isEscaped || byte != 0x22
+                isEscaped = !isEscaped && byte == 0x5C
+            } else if byte <= 0x20 {
+                continue
+            } else {
+                isInString = byte == 0x22
+            }
+            bytes.append(byte)
+        }
     }
-
-    private static func hex(_ digit: UInt8) -> UInt8 { digit < 10 ? 0x30 + digit : 0x57 + digit }
 }
