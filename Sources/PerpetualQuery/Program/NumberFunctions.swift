@@ -39,7 +39,7 @@ enum NumberFunctions {
         if by.kind == .bigint, by.integer >= 0 {
             var result: Int64 = 1
             var left = by.integer
-            if Swift.abs(value.integer) <= 1 { left = value.integer == -1 ? left & 1 : min(left, 1) }
+            if value.integer.magnitude <= 1 { left = value.integer == -1 ? left & 1 : min(left, 1) }
             while left > 0 {
                 let (next, overflow) = result.multipliedReportingOverflow(by: value.integer)
                 if overflow { return context.fail(.overflow) }

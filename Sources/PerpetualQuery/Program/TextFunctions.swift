@@ -126,7 +126,8 @@ enum TextFunctions {
         let (size, overflow) = Int(count).multipliedReportingOverflow(by: piece.count)
         guard !overflow, size <= context.textBytesMax else { return context.fail(.limit) }
         let memory = context.arena.allocate(size)
-        for index in 0..<Int(count) where !piece.isEmpty {
+        // Of nothing there may be more than anyone counts.
+        for index in 0..<(piece.isEmpty ? 0 : Int(count)) {
             UnsafeMutableRawBufferPointer(rebasing: memory[(index * piece.count)...]).copyBytes(from: piece)
         }
         return Datum(.text, UnsafeRawBufferPointer(memory))
@@ -190,8 +191,10 @@ enum TextFunctions {
             return context.fail(.argument)
         }
         // A start before the first character shortens the length by what lies before.
-        let start = max(first - 1, 0)
-        let end = min(max(min(first, limit + 1) - 1 + min(length, limit + 1), start), limit + 1)
+        let before = first == Int64.min ? first : first - 1
+        let start = max(before, 0)
+        let (sum, isPast) = before.addingReportingOverflow(length)
+        let end = min(max(isPast ? Int64.max : sum, start), limit + 1)
         if function == .substring { return Datum(.text, characters.slice(Int(min(start, limit)), Int(end))) }
         guard start < Int64(characters.count), let insert = text(arguments[3], context) else {
             return arguments[3].isNull ? .null : context.arena.text([])

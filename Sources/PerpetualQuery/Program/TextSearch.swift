@@ -12,7 +12,7 @@ enum TextSearch {
             // The text that is sought comes first.
             let characters = TextFunctions.Characters(second)
             let start = arguments.count > 2 ? Conversion.integer(of: arguments[2]) ?? 0 : 0
-            let from = characters.offset(of: Int(min(max(start - 1, 0), Int64(second.count))))
+            let from = characters.offset(of: Int(min(max(start, 1) - 1, Int64(second.count))))
             guard !subject.isEmpty, let found = find(subject, in: second, from: from) else {
                 return Datum(Int64(0))
             }
@@ -172,8 +172,15 @@ struct LikePattern {
     func firstPlace(in text: UnsafeRawBufferPointer) -> Int? {
         let scalars = Array(String(decoding: text, as: UTF8.self).unicodeScalars)[...]
         guard case .many? = pieces.first else { return matches(scalars, from: 0) ? 1 : nil }
-        for start in scalars.startIndex...scalars.endIndex where matches(scalars[start...], from: 1) {
-            return start + 1
+        // What stands before the next % has as many characters as pieces. Where it matches first decides: what comes
+        // behind that % finds nothing in a shorter rest that it does not find here.
+        let segment = pieces[1...].prefix { if case .many = $0 { false } else { true } }
+        let last = scalars.count - segment.count
+        guard last >= 0 else { return nil }
+        let isLast = segment.endIndex == pieces.count
+        for start in (isLast ? last : 0)...last
+        where zip(segment, scalars[start...]).allSatisfy({ $0.matches($1) }) {
+            return matches(scalars[start...], from: 1) ? start + 1 : nil
         }
         return nil
     }
