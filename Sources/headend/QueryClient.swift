@@ -64,7 +64,7 @@ struct QueryClient: Sendable {
     }
 
     func list() async throws -> Data { try await send("GET", "") }
-    func show(_ name: String) async throws -> Data { try await send("GET", name) }
+    func show(_ name: String) async throws -> Data { try await send("GET", Self.segment(name)) }
 
     func find(_ name: String) async throws -> Bool {
         let queries = try JSONDecoder().decode([Query].self, from: try await list())
@@ -72,26 +72,32 @@ struct QueryClient: Sendable {
     }
 
     func put(_ name: String, _ text: String, _ settings: [(String, String)]) async throws -> Effect {
-        let data = try await send("PUT", name, settings, body: text)
+        let data = try await send("PUT", Self.segment(name), settings, body: text)
         return try JSONDecoder().decode(Effect.self, from: data)
     }
 
     func check(_ name: String, _ text: String, _ settings: [(String, String)]) async throws -> Effect {
-        let data = try await send("POST", name + "/check", settings, body: text)
+        let data = try await send("POST", Self.segment(name) + "/check", settings, body: text)
         return try JSONDecoder().decode(Effect.self, from: data)
     }
 
     @discardableResult
     func post(_ name: String, _ action: String) async throws -> Data {
-        try await send("POST", name + "/" + action)
+        try await send("POST", Self.segment(name) + "/" + action)
     }
 
-    func delete(_ name: String) async throws { _ = try await send("DELETE", name) }
+    func delete(_ name: String) async throws { _ = try await send("DELETE", Self.segment(name)) }
 
     /// The rows of an output, one JSON object each, and what `since` is for those behind them.
     func results(_ name: String, _ query: [(String, String)]) async throws -> (rows: Data, next: String?) {
-        let (data, response) = try await exchange("GET", name + "/results", query)
+        let (data, response) = try await exchange("GET", Self.segment(name) + "/results", query)
         return (data, response?.value(forHTTPHeaderField: "Headend-Next"))
+    }
+
+    /// A name as one part of a path, whatever it is: the hub says what is wrong with it.
+    private static func segment(_ name: String) -> String {
+        let allowed = CharacterSet.alphanumerics.union(CharacterSet(charactersIn: "-_"))
+        return name.addingPercentEncoding(withAllowedCharacters: allowed) ?? name
     }
 
     private func send(
