@@ -100,7 +100,7 @@ import Testing
     @Test("floats whose sum is past the greatest double are an overflow too")
     func floatOverflow() {
         let rows = rows(["{\"a\":1e308}", "{\"a\":1e308}"])
-        #expect(rows.map(\.output) == ["minute", "_errors", "_errors"])
+        #expect(rows.map(\.output) == ["minute", "_errors"])
         #expect(rows[0]["sum"] == .null)
         #expect(rows[0]["avg"] == .null)
         #expect(rows[0]["max"] == .float(1e308))

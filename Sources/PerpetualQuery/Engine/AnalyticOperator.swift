@@ -123,6 +123,7 @@ final class AnalyticOperator {
         _ frame: UnsafeMutablePointer<Datum>, _ functions: FunctionContext
     ) -> RowFailure? {
         guard let state else { return nil }
+        if counts, let refused = state.refusal(frame) { return refused }
         let aggregate = partition.aggregate ?? SlidingAggregate(state: state)
         partition.aggregate = aggregate
         let before = aggregate.rowCount

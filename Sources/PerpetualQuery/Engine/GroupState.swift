@@ -64,13 +64,49 @@ final class GroupState {
         (block + layout.offsets[measure]).assumingMemoryBound(to: Int64.self)
     }
 
-    /// Adds a row.
+    /// What is wrong with a row whatever group it comes to; nil when nothing is. Asked before a group is made for it,
+    /// so that none is made of rows that do not count.
+    @inline(__always)
+    func refusal(_ frame: UnsafeMutablePointer<Datum>) -> RowFailure? {
+        for index in 0..<stepCount {
+            let value = frame[steps[index].argument]
+            switch steps[index].kind {
+            case .numeric, .moments:
+                if value.kind == .float || value.kind == .bigint || value.isNull { continue }
+                let hasOrder = Extent.kind(of: value) != nil
+                let isNumber = steps[index].kind == .numeric || Conversion.number(of: value) != nil
+                if !hasOrder || !isNumber { return .operand }
+            case .count: break
+            case .distinct:
+                if objects.distinctCount >= limits.distinctValuesMax, !value.isNull { return .limit }
+            case .collection:
+                if objects.collectedCount >= limits.collectedValuesMax { return .limit }
+            }
+        }
+        return nil
+    }
+
+    /// Whether a group's measures have an order with the row's values.
+    @inline(__always)
+    private func takes(_ block: UnsafeMutableRawPointer, _ frame: UnsafeMutablePointer<Datum>) -> Bool {
+        for index in 0..<stepCount where steps[index].kind == .numeric {
+            let value = frame[steps[index].argument]
+            let extent = (block + steps[index].offset).assumingMemoryBound(to: Extent.self)
+            if value.kind == .float || value.kind == .bigint, extent.pointee.kind == .number { continue }
+            if !extent.pointee.takes(value) { return false }
+        }
+        return true
+    }
+
+    /// Adds a row that has no `refusal`.
     ///
     /// - Returns: what is wrong with it; nil when nothing is.
     @inline(__always)
     func add(
         _ block: UnsafeMutableRawPointer, _ context: RowContext, _ frame: UnsafeMutablePointer<Datum>
     ) -> RowFailure? {
+        // Before anything is added: a row counts for all measures or for none.
+        if stepCount > 1, !takes(block, frame) { return .operand }
         block.assumingMemoryBound(to: UInt64.self).pointee += 1
         for index in 0..<stepCount {
             let step = steps[index]
@@ -78,7 +114,10 @@ final class GroupState {
             switch step.kind {
             case .numeric:
                 let extent = memory.assumingMemoryBound(to: Extent.self)
-                if !extent.pointee.add(frame[step.argument]) { return .operand }
+                if !extent.pointee.add(frame[step.argument]) {
+                    block.assumingMemoryBound(to: UInt64.self).pointee -= 1
+                    return .operand
+                }
             case .count:
                 if !frame[step.argument].isNull {
                     memory.assumingMemoryBound(to: Int64.self).pointee += 1
@@ -146,7 +185,7 @@ final class GroupState {
         for (index, measure) in layout.measures.enumerated() {
             switch measure.kind {
             case .numeric:
-                if !extent(block, index).pointee.merge(extent(other, index).pointee) { return .operand }
+                extent(block, index).pointee.merge(extent(other, index).pointee)
             case .count: number(block, index).pointee += number(other, index).pointee
             case .moments: moments(block, index).pointee.merge(moments(other, index).pointee)
             case .distinct:
@@ -180,8 +219,10 @@ final class GroupState {
         case .countDistinct:
             return Datum(Int64(objects.set(Int(number(block, measure).pointee))?.count ?? 0))
         case .count: return Datum(Int64(extent(block, measure).pointee.numbers.count))
-        case .minimum: return extent(block, measure).pointee.leastValue
-        case .maximum: return extent(block, measure).pointee.greatestValue
+        case .minimum, .maximum:
+            let extent = extent(block, measure).pointee
+            if extent.kind == .mixed { return context.fail(.operand) }
+            return function == .minimum ? extent.leastValue : extent.greatestValue
         case .sum, .average: return sum(function, extent(block, measure).pointee, context)
         case .standardDeviation, .standardDeviationOfAll, .variance, .varianceOfAll:
             return spread(function, moments(block, measure).pointee, context)
@@ -196,7 +237,7 @@ final class GroupState {
     ) -> Datum {
         switch extent.kind {
         case .none: return .null
-        case .datetime, .text: return context.fail(.operand)
+        case .datetime, .text, .mixed: return context.fail(.operand)
         case .number: break
         }
         let value = function == .sum ? extent.numbers.sumValue : extent.numbers.averageValue

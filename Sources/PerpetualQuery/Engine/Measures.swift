@@ -66,7 +66,12 @@ struct Moments {
 /// Numbers are kept as `Accumulator` has them. Times, and texts that were cast, have least and greatest
 /// only: of texts, the addresses of copies that the extent owns.
 struct Extent {
-    enum Kind: UInt8 { case none = 0, number, datetime, text }
+    enum Kind: UInt8 {
+        case none = 0, number, datetime, text
+        /// Of parts of different kinds, which have no order between them: there is a count, and no more. Never
+        /// in a checkpoint, since parts are what is kept.
+        case mixed
+    }
 
     var numbers = Accumulator()
     var kind = Kind.none
@@ -83,6 +88,26 @@ struct Extent {
             return true
         case .null: return true
         default: return addOther(value)
+        }
+    }
+
+    /// Whether `add` would take a value.
+    func takes(_ value: Datum) -> Bool {
+        guard let wanted = Self.kind(of: value) else { return false }
+        return wanted == .none || kind == .none || kind == wanted
+    }
+
+    /// As what a value counts: none for NULL, nil when it has no order at all.
+    static func kind(of value: Datum) -> Kind? {
+        switch value.kind {
+        case .null: return Kind.none
+        case .bigint, .float, .bit: return .number
+        case .datetime: return .datetime
+        case .text where value.isCast: return .text
+        case .text:
+            if Conversion.float(of: value.bytes) != nil { return .number }
+            return EventTime.parse(iso8601: value.bytes) == nil ? nil : .datetime
+        default: return nil
         }
     }
 
@@ -160,18 +185,23 @@ struct Extent {
         Self.free(numbers.maximum)
     }
 
-    mutating func merge(_ other: Extent) -> Bool {
-        if other.kind == .none { return true }
-        if other.kind == .number {
-            guard take(.number) else { return false }
-            numbers.merge(other.numbers)
-            return true
-        }
-        let values = [other.leastValue, other.greatestValue]
+    /// Takes in the values of another. Of different kinds nothing but the count is left.
+    mutating func merge(_ other: Extent) {
+        if other.kind == .none { return }
         let before = numbers.count
-        for value in values where !addOther(value) { return false }
+        guard kind != .mixed, take(other.kind) else {
+            clear()
+            self = Extent()
+            kind = .mixed
+            numbers.count = before + other.numbers.count
+            return
+        }
+        if other.kind == .number {
+            numbers.merge(other.numbers)
+            return
+        }
+        for value in [other.leastValue, other.greatestValue] { _ = addOther(value) }
         numbers.count = before + other.numbers.count
-        return true
     }
 
     var leastValue: Datum { value(numbers.minimum, isFloat: numbers.flags & Accumulator.minimumIsFloat != 0) }
@@ -181,7 +211,7 @@ struct Extent {
 
     private func value(_ bits: UInt64, isFloat: Bool) -> Datum {
         switch kind {
-        case .none: return .null
+        case .none, .mixed: return .null
         case .number: return isFloat ? Datum(Double(bitPattern: bits)) : Datum(Int64(bitPattern: bits))
         case .datetime: return Datum(ticks: Int64(bitPattern: bits))
         case .text:

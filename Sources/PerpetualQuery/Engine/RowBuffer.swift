@@ -226,11 +226,11 @@ package final class RowBuffer {
             JSONText.append(deviceName(header.device).text, to: &key)
             separate()
             JSONText.append(Int64(truncatingIfNeeded: header.sequence), to: &key)
-        } else {
-            GroupKey.forEach(in: header.key, arena: arena) { _, value in
-                separate()
-                value.appendJSON(to: &key)
-            }
+        }
+        // Of an event: the way that it came, if there are several.
+        GroupKey.forEach(in: header.key, arena: arena) { _, value in
+            separate()
+            value.appendJSON(to: &key)
         }
         if header.ordinal > 0 {
             separate()

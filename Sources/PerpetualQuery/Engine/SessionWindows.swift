@@ -22,6 +22,9 @@ final class SessionWindows: WindowOperator {
     private let timeout: Int64
     private let longest: Int64
     private let partition: [Int]
+    /// The partition's key is part of the group's; otherwise sessions of several partitions may have one key, begin and
+    /// end together, and a group is named by both.
+    private let isPartOfKey: Bool
     /// Timeline and partition key to a number.
     private let owners: KeyTable
     private var timelineOfOwner: [Int32] = []
@@ -35,12 +38,13 @@ final class SessionWindows: WindowOperator {
     private var groupCount = 0
 
     init(
-        timeout: Int64, longest: Int64, partition: [Int], state: GroupState, plan: WindowPlan,
-        limits: StreamLimits
+        timeout: Int64, longest: Int64, partition: [Int], isPartOfKey: Bool, state: GroupState,
+        plan: WindowPlan, limits: StreamLimits
     ) {
         self.timeout = timeout
         self.longest = longest
         self.partition = partition
+        self.isPartOfKey = isPartOfKey
         owners = KeyTable(hashKey: limits.hashKey)
         super.init(state: state, plan: plan, kind: .session, limits: limits)
     }
@@ -164,7 +168,8 @@ final class SessionWindows: WindowOperator {
         var failure: RowFailure?
         for item in groups where failure == nil {
             guard let session = sessions[item.session] else { continue }
-            failure = item.key.withUnsafeBytes { key in
+            let key = isPartOfKey ? item.key : item.key + owners.bytes(of: session.owner).dropFirst(8)
+            failure = key.withUnsafeBytes { key in
                 body(
                     ClosedGroup(
                         key: key, block: session.groups[item.group].block,

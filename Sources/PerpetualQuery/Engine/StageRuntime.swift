@@ -9,6 +9,8 @@ final class StageRuntime {
         let instructions: UnsafeMutablePointer<Instruction>
         let count: Int
         let spans: [SourceSpan]
+        /// By instruction, where a row goes on that fails there; empty: it does not.
+        var resumes: [Int32] = []
     }
 
     let number: Int
@@ -28,7 +30,7 @@ final class StageRuntime {
         let program = plan.program
         frame = .allocate(capacity: max(program.slotCount, 1))
         frame.initialize(repeating: .null, count: max(program.slotCount, 1))
-        body = Self.code(program.instructions, plan.spans)
+        body = Self.code(program.instructions, plan.spans, plan.resumes)
         condition = Self.code(plan.condition, plan.conditionSpans)
         conditionSlot = plan.conditionSlot
         operands = .allocate(capacity: max(program.operands.count, 1))
@@ -47,12 +49,15 @@ final class StageRuntime {
         for bytes in constantBytes { bytes.deallocate() }
     }
 
-    static func code(_ instructions: [Instruction], _ spans: [SourceSpan]) -> Code {
+    static func code(
+        _ instructions: [Instruction], _ spans: [SourceSpan], _ resumes: [Int32] = []
+    ) -> Code {
         let memory = UnsafeMutablePointer<Instruction>.allocate(capacity: max(instructions.count, 1))
         for (index, instruction) in instructions.enumerated() {
             (memory + index).initialize(to: instruction)
         }
-        return Code(instructions: memory, count: instructions.count, spans: spans)
+        return Code(
+            instructions: memory, count: instructions.count, spans: spans, resumes: resumes)
     }
 
     private func datum(_ constant: ConstantValue) -> Datum {

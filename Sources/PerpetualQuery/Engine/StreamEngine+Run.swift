@@ -5,7 +5,9 @@ import Telemetry
 extension StreamEngine {
     /// Runs code on a stage's frame.
     ///
-    /// - Returns: false when the row failed: `context.failure` says why, `failedAt` where.
+    /// A row that fails for one SELECT is noted, and goes on to the others.
+    ///
+    /// - Returns: false when the row failed and cannot go on: `context.failure` says why, `failedAt` where.
     func run(_ code: StageRuntime.Code, _ stage: StageRuntime, _ row: inout RowContext) -> Bool {
         let frame = stage.frame
         let instructions = code.instructions
@@ -51,7 +53,10 @@ extension StreamEngine {
             }
             if context.failure != nil {
                 failedAt = at - 1
-                return false
+                if code.resumes.isEmpty { return false }
+                note(code, row)
+                if hasFailed { return true }
+                at = Int(code.resumes[failedAt])
             }
         }
         return true
@@ -186,14 +191,23 @@ extension StreamEngine {
             let feed = plan.feeds[number]
             let target = stages[feed.stage]
             for copy in feed.copies { target.frame[copy.to] = stage.frame[copy.from] }
-            pass(row, target)
-        case .join: join(number, isRight: step.left == 1, stage, row)
+            let mark = arena.mark
+            pass(named(row, feeder: feed.feeder), target)
+            arena.release(to: mark)
+            row.ordinal += 1
+        case .join:
+            join(number, isRight: step.left == 1, stage, row)
+            row.ordinal += 1
         default: break
         }
     }
 
     @inline(__always)
     private func aggregate(_ group: GroupRuntime, _ frame: UnsafeMutablePointer<Datum>, _ row: RowContext) {
+        if let refused = group.state.refusal(frame) {
+            context.failure = refused
+            return
+        }
         key.removeAll()
         for slot in group.keySlots { GroupKey.append(frame[slot], to: &key) }
         let bytes = key.bytes
@@ -207,6 +221,21 @@ extension StreamEngine {
         for window in group.windows {
             if let failed = window.add(row, frame, key: bytes, hash: hash) { context.failure = failed }
         }
+    }
+
+    /// The row as a step of several SELECTs has it: which of them it comes from, and which of its rows it is there,
+    /// are part of its name, or rows of one event that come by two ways would have one name.
+    private func named(_ row: RowContext, feeder: Int) -> RowContext {
+        key.removeAll()
+        GroupKey.append(Datum(Int64(feeder)), to: &key)
+        GroupKey.append(Datum(Int64(row.ordinal)), to: &key)
+        let name = arena.allocate(row.key.count + key.bytes.count)
+        name.copyBytes(from: row.key)
+        UnsafeMutableRawBufferPointer(rebasing: name[row.key.count...]).copyBytes(from: key.bytes)
+        var named = row
+        named.key = UnsafeRawBufferPointer(name)
+        named.ordinal = 0
+        return named
     }
 
     private func join(_ number: Int, isRight: Bool, _ stage: StageRuntime, _ row: RowContext) {

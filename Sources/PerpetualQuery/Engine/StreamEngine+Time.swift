@@ -307,6 +307,21 @@ extension StreamEngine {
         if join.watermark > before, !hasFailed { advance(output, 0, to: join.watermark) }
     }
 
+    /// The key as it names the row: of several windows of one kind in Windows() with the window's id, since theirs may
+    /// begin and end together.
+    private func identity(
+        _ key: UnsafeRawBufferPointer, _ window: WindowOperator, _ group: GroupRuntime
+    ) -> UnsafeRawBufferPointer {
+        guard let id = window.id, group.windows.contains(where: { $0 !== window && $0.kind == window.kind })
+        else { return key }
+        self.key.removeAll()
+        GroupKey.append(arena.text(id.utf8), to: &self.key)
+        let name = arena.allocate(key.count + self.key.bytes.count)
+        name.copyBytes(from: key)
+        UnsafeMutableRawBufferPointer(rebasing: name[key.count...]).copyBytes(from: self.key.bytes)
+        return UnsafeRawBufferPointer(name)
+    }
+
     /// Runs a row of an operator, or lets it wait.
     func pass(_ row: RowContext, _ stage: StageRuntime) { accept(row, stage) }
 
@@ -324,13 +339,16 @@ extension StreamEngine {
         row.kind = window.kind
         row.start = closed.start
         row.end = closed.end
-        row.key = closed.key
+        row.key = identity(closed.key, window, group)
+        var isNoted = false
         for result in group.plan.results {
             frame[result.result] = group.state.result(result.function, result.measure, closed.block, context)
             if let failed = context.failure {
                 context.failure = nil
                 frame[result.result] = .null
-                note(failed, nil, row)
+                // Once, however many columns have none: it has one name.
+                if !isNoted { note(failed, nil, row) }
+                isNoted = true
                 if hasFailed { return nil }
             }
         }

@@ -105,6 +105,12 @@ final class StreamJoinOperator {
                 }
             }
         }
+        // The other side's time may be past all matches of a row that comes out of a window or another join: nothing
+        // would ask for it again.
+        if last(row, isRight: isRight) < other.watermark {
+            defer { row.free() }
+            return !isRight && plan.isLeftOuter && !isMatched ? miss(row, output, body) : nil
+        }
         keep(row, hasNull ? -1 : own.keys.number(of: key.bytes).number, own, isRight, isMatched)
         return nil
     }
@@ -132,10 +138,15 @@ final class StreamJoinOperator {
         if context.kind == .event {
             GroupKey.append(Datum(Int64(context.device)), to: &identity)
             GroupKey.append(Datum(Int64(truncatingIfNeeded: context.sequence)), to: &identity)
+            // Of several rows of one event (APPLY), and of rows that came by several ways (UNION).
+            guard context.ordinal > 0 || context.key.count > 0 else { return }
+            GroupKey.append(Datum(.text, context.key), to: &identity)
+            GroupKey.append(Datum(Int64(context.ordinal)), to: &identity)
         } else {
             GroupKey.append(Datum(ticks: context.start), to: &identity)
             GroupKey.append(Datum(ticks: context.end), to: &identity)
             GroupKey.append(Datum(.text, context.key), to: &identity)
+            if context.ordinal > 0 { GroupKey.append(Datum(Int64(context.ordinal)), to: &identity) }
         }
     }
 

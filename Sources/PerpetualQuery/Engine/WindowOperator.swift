@@ -60,7 +60,8 @@ class WindowOperator {
         case .sliding(let size): SlidingWindows(size: size, state: state, plan: plan, limits: limits)
         case .session(let timeout, let longest, let partition):
             SessionWindows(
-                timeout: timeout, longest: longest, partition: partition, state: state, plan: plan,
+                timeout: timeout, longest: longest, partition: partition,
+                isPartOfKey: partition.allSatisfy(group.keySlots.contains), state: state, plan: plan,
                 limits: limits)
         }
     }

@@ -13,10 +13,17 @@ final class CodeBlock {
     /// Labels at the end of the block, whatever is appended before.
     var endLabels: [Int] = []
     let parent: CodeBlock?
+    /// What fails in here fails for who reads these rows, and for nobody else: the row goes on behind the block.
+    let isOwn: Bool
+    /// Runs more than once for a row; what fails in here ends all the rounds.
+    var isLoop = false
     /// Slots that hold a field of a value already, by what they are; seen by the blocks inside.
     private var known: [String: Int] = [:]
 
-    init(inside parent: CodeBlock? = nil) { self.parent = parent }
+    init(inside parent: CodeBlock? = nil, isOwn: Bool = false) {
+        self.parent = parent
+        self.isOwn = isOwn
+    }
 
     func append(_ instruction: Instruction, _ span: SourceSpan) {
         items.append(.instruction(instruction, span))
@@ -91,6 +98,7 @@ final class StageDraft {
             instructions: body.instructions, operands: operands, slotCount: slotCount,
             constants: constantOrder)
         stage.spans = body.spans
+        stage.resumes = body.resumes
         stage.condition = test.instructions
         stage.conditionSpans = test.spans
         stage.conditionSlot = conditionSlot
@@ -100,38 +108,63 @@ final class StageDraft {
         return stage
     }
 
-    /// Puts blocks behind each other and labels into the instructions that jump there.
-    static func link(_ block: CodeBlock) -> (instructions: [Instruction], spans: [SourceSpan]) {
+    /// Instructions with where each stands in the text, and where the row goes on when it fails there.
+    struct Linked {
         var instructions: [Instruction] = []
         var spans: [SourceSpan] = []
+        var resumes: [Int32] = []
+    }
+
+    /// Puts blocks behind each other and labels into the instructions that jump there.
+    static func link(_ block: CodeBlock) -> Linked {
+        let (made, places) = flattened(block)
+        var linked = made
+        for index in linked.instructions.indices {
+            place(&linked.instructions[index], places)
+        }
+        return linked
+    }
+
+    private static func flattened(_ block: CodeBlock) -> (Linked, [Int32: Int32]) {
+        var linked = Linked()
         var places: [Int32: Int32] = [:]
-        func flatten(_ block: CodeBlock) {
+        /// By own block, where it ends; the first is the whole.
+        var ends: [Int32] = [0]
+        func flatten(_ block: CodeBlock, owner: Int, isLoop: Bool) {
             for item in block.items {
                 switch item {
                 case .instruction(let instruction, let span):
-                    instructions.append(instruction)
-                    spans.append(span)
-                case .label(let label): places[Int32(label)] = Int32(instructions.count)
-                case .block(let inner): flatten(inner)
+                    linked.instructions.append(instruction)
+                    linked.spans.append(span)
+                    linked.resumes.append(Int32(owner))
+                case .label(let label): places[Int32(label)] = Int32(linked.instructions.count)
+                case .block(let inner):
+                    let isLoop = isLoop || inner.isLoop
+                    let own = inner.isOwn && !isLoop ? ends.count : owner
+                    if own != owner { ends.append(0) }
+                    flatten(inner, owner: own, isLoop: isLoop)
+                    if own != owner { ends[own] = Int32(linked.instructions.count) }
                 }
             }
-            for label in block.endLabels { places[Int32(label)] = Int32(instructions.count) }
+            for label in block.endLabels { places[Int32(label)] = Int32(linked.instructions.count) }
         }
-        flatten(block)
-        for index in instructions.indices {
-            switch instructions[index].operation {
-            case .jump, .jumpUnlessTrue, .jumpIfTrue, .jumpIfNotNull, .jumpUnlessEqual, .jumpUnlessNotEqual,
-                .jumpUnlessLess, .jumpUnlessLessOrEqual, .jumpUnlessGreater, .jumpUnlessGreaterOrEqual:
-                instructions[index].target = places[instructions[index].target] ?? 0
-            case .applyNext:
-                instructions[index].result = places[instructions[index].result] ?? 0
-            case .lookupNext:
-                instructions[index].left = places[instructions[index].left] ?? 0
-                instructions[index].right = places[instructions[index].right] ?? 0
-            default: break
-            }
+        flatten(block, owner: 0, isLoop: false)
+        ends[0] = Int32(linked.instructions.count)
+        linked.resumes = linked.resumes.map { ends[Int($0)] }
+        return (linked, places)
+    }
+
+    private static func place(_ instruction: inout Instruction, _ places: [Int32: Int32]) {
+        switch instruction.operation {
+        case .jump, .jumpUnlessTrue, .jumpIfTrue, .jumpIfNotNull, .jumpUnlessEqual, .jumpUnlessNotEqual,
+            .jumpUnlessLess, .jumpUnlessLessOrEqual, .jumpUnlessGreater, .jumpUnlessGreaterOrEqual:
+            instruction.target = places[instruction.target] ?? 0
+        case .applyNext: instruction.result = places[instruction.result] ?? 0
+        case .lookupNext:
+            instruction.left = places[instruction.left] ?? 0
+            instruction.right = places[instruction.right] ?? 0
+        default: break
         }
-        return (instructions, spans)
     }
 }
 

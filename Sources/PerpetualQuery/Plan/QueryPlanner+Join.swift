@@ -54,6 +54,7 @@ extension QueryPlanner {
         try draft.plan(join, rows, relation, &compiler, test, next)
         relation.block.append(Instruction(.lookupMatched, target: number), join.span)
         relation.block.append(label: matched)
+        inner.isLoop = true
         relation.block.append(inner)
         relation.block.append(Instruction(.jump, target: next), join.span)
         relation.block.append(label: end)
@@ -72,7 +73,7 @@ extension QueryPlanner {
     ) throws(QueryError) -> Relation {
         var scope = PlanScope()
         let source = try relation(ofSource: join.input)
-        let inner = CodeBlock(inside: source.block)
+        let inner = CodeBlock(inside: source.block, isOwn: true)
         source.block.append(inner)
         let right = source.moved(to: inner)
         scope.add(join.input.visibleName, right)

@@ -8,12 +8,9 @@ extension QueryPlanner {
         var scope = PlanScope()
         let from = try relation(ofSource: select.from)
         scope.add(select.from.visibleName, from)
-        var current = from.moved(to: from.block)
-        if from.block === from.stage.root || !select.relations.isEmpty || select.condition != nil {
-            let inner = CodeBlock(inside: from.block)
-            from.block.append(inner)
-            current = from.moved(to: inner)
-        }
+        let own = CodeBlock(inside: from.block, isOwn: true)
+        from.block.append(own)
+        var current = from.moved(to: own)
         var compiler = ExpressionCompiler(
             planner: self, stage: current.stage, block: current.block, scope: scope)
         try planAnalytics(of: select, &compiler, current)
@@ -89,7 +86,7 @@ extension QueryPlanner {
         guard let keys = from.partitionBy?.keys else { return relation }
         var scope = PlanScope()
         scope.add(from.visibleName, relation)
-        let inner = CodeBlock(inside: relation.block)
+        let inner = CodeBlock(inside: relation.block, isOwn: true)
         relation.block.append(inner)
         let moved = relation.moved(to: inner)
         var compiler = ExpressionCompiler(planner: self, stage: relation.stage, block: inner, scope: scope)
@@ -163,6 +160,7 @@ extension QueryPlanner {
         relation.block.append(
             Instruction(.applyNext, result: end, left: key, right: element, target: loop), span)
         let inner = CodeBlock(inside: relation.block)
+        inner.isLoop = true
         relation.block.append(inner)
         relation.block.append(Instruction(.jump, target: next), span)
         relation.block.append(label: end)

@@ -124,6 +124,8 @@ struct StagePlan: Sendable {
     var program = Program()
     /// By instruction.
     var spans: [SourceSpan] = []
+    /// By instruction, where a row goes on that fails there: behind what only the failed rows' reader needs.
+    var resumes: [Int32] = []
     /// Rows are put into the order of their times before the program sees them.
     var isSorted = false
     /// Slots that a row brings along: those that sorting must keep.
