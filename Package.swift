@@ -45,7 +45,8 @@ let package = Package(
         .target(name: "BrokerJournal", dependencies: ["CChecksum", "Platform"]),
         .target(name: "ConsumerGroups", dependencies: ["CChecksum", "Telemetry", "Platform"]),
         .target(name: "QueryLanguage", dependencies: ["Telemetry"]),
-        .target(name: "PerpetualQuery", dependencies: ["CChecksum", "QueryLanguage", "Telemetry"]),
+        .systemLibrary(name: "CPCRE2", pkgConfig: "libpcre2-8", providers: [.apt(["libpcre2-dev"])]),
+        .target(name: "PerpetualQuery", dependencies: ["CChecksum", "CPCRE2", "QueryLanguage", "Telemetry"]),
         .systemLibrary(name: "CSQLite", pkgConfig: "sqlite3", providers: [.apt(["libsqlite3-dev"])]),
         .target(
             name: "ReferenceFiles",

@@ -1,7 +1,8 @@
-import PerpetualQuery
 import QueryLanguage
 import Telemetry
 import Testing
+
+@testable import PerpetualQuery
 
 @Suite struct StreamEngineTests {
     private let perKey = """
@@ -155,6 +156,38 @@ import Testing
             #expect(failure.sequence == 1)
             #expect(failure.payload == "{\"b\":\"x\"}")
         }
+    }
+
+    @Test(
+        "a pattern that would be tried for ever gives up for its row, and the rest goes on",
+        arguments: ["(a+)+$", "(a|aa)+$", "(a|a?)+$", "^(([a-z])+.)+[A-Z]([a-z])+$"])
+    func regexGivesUp(pattern: String) throws {
+        var settings = StreamSettings.arrivingOnTime()
+        settings.errorPolicy = .divert
+        let harness = try StreamHarness(
+            "SELECT REGEXMATCH(k, '\(pattern)') AS m INTO o FROM i TIMESTAMP BY t", settings: settings)
+        let long = String(repeating: "a", count: 10_000)
+        let clock = ContinuousClock()
+        let begin = clock.now
+        let rows = try harness.take(event(1, "\"k\":\"\(long)!\"")) + harness.take(event(2, "\"k\":\"xaab\""))
+        #expect(clock.now - begin < .seconds(5))
+        #expect(rows.count == 2)
+        #expect(rows.first?.hasPrefix("_errors ") == true && rows.first?.contains("\"limit\"") == true)
+        #expect(rows.last?.hasPrefix("{\"m\":") == true)
+    }
+
+    @Test(
+        "a regular expression finds the first place in characters, whatever their case",
+        arguments: [
+            ("", "", 1), ("", "x", 0), ("äöx", "X", 3), ("😀b", "b", 2), ("a\nb", "a.b", 1), ("ÄÖ", "ö", 2),
+            ("a1", "\\d", 2), ("straße 7", "\\w+ \\d", 1), ("ab", "(?<=a)b", 2), ("abab", "(ab)\\1", 1),
+        ])
+    func regexPlace(text: String, pattern: String, place: Int) throws {
+        var found: Int?
+        Array(pattern.utf8).withUnsafeBytes { pattern in
+            Array(text.utf8).withUnsafeBytes { found = RegexPattern(pattern)?.firstPlace(in: $0) }
+        }
+        #expect(found == place)
     }
 
     @Test("with the policy divert a failing row goes to `_errors`, and the rest goes on")

@@ -23,7 +23,8 @@ enum TextSearch {
             return Datum(Int64(place))
         case .regexMatch:
             guard let regex = context.patterns.regex(second) else { return Datum(Int64(0)) }
-            return Datum(Int64(regex.firstPlace(in: subject)))
+            guard let place = regex.firstPlace(in: subject) else { return context.fail(.limit) }
+            return Datum(Int64(place))
         case .replace:
             guard let third = TextFunctions.text(arguments[2], context) else { return .null }
             return replace(subject, second, third, context)
@@ -183,23 +184,6 @@ struct LikePattern {
             return matches(scalars[start...], from: 1) ? start + 1 : nil
         }
         return nil
-    }
-}
-
-/// A regular expression, read as one line and without regard to case.
-struct RegexPattern {
-    private let regex: Regex<AnyRegexOutput>
-
-    init?(_ pattern: UnsafeRawBufferPointer) {
-        guard let regex = try? Regex(String(decoding: pattern, as: UTF8.self)) else { return nil }
-        self.regex = regex.ignoresCase().dotMatchesNewlines()
-    }
-
-    /// The place, from 1, of the first match; 0 when there is none.
-    func firstPlace(in text: UnsafeRawBufferPointer) -> Int {
-        let subject = String(decoding: text, as: UTF8.self)
-        guard let match = try? regex.firstMatch(in: subject) else { return 0 }
-        return subject.unicodeScalars.distance(from: subject.startIndex, to: match.range.lowerBound) + 1
     }
 }
 
