@@ -168,7 +168,7 @@ let package = Package(
             name: "HubTests",
             dependencies: [
                 "Hub", "Access", "BrokerJournal", "DeviceQueue", "FileStoreKit", "MQTTBroker", "MQTTWire",
-                "MosquittoClient", "PerpetualQuery", "Platform", "ReferenceFiles", "Telemetry",
+                "MosquittoClient", "PerpetualQuery", "Platform", "ReferenceFiles", "ResultSink", "Telemetry",
                 .product(name: "Atomics", package: "swift-atomics"),
                 .product(name: "NIOCore", package: "swift-nio"),
                 .product(name: "NIOEmbedded", package: "swift-nio"),

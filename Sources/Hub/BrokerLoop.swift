@@ -92,6 +92,8 @@ package final class BrokerLoop: @unchecked Sendable {
     /// Bridges to the threads whose sockets are connections here; set before the first connection.
     var hops: [HopBrokerEnd] = []
     var smallestQueueWindow = Int.max
+    /// Portions of result rows on their way here, of all queries.
+    let waitingResults = ManagedAtomic<Int>(0)
     var traffic = LoopTraffic()
     var systemTopics: SystemTopics
 

@@ -12,6 +12,8 @@ package final class QueryJob: @unchecked Sendable {
     let query: LiveQuery
     private let topics: ResultTopics
     private let outbox: ResultLog
+    /// What the sinks read it through.
+    private let reader: ResultReader
     private let checkpoints: CheckpointStore
     private let sinks: [any ResultDelivery]
     private let holdName: String
@@ -51,7 +53,7 @@ package final class QueryJob: @unchecked Sendable {
         definition: QueryDefinition, plan: StreamPlan, topics: ResultTopics, queue: DeviceQueue,
         references shelf: ReferenceShelf, directory: String, files: any FileStore,
         outboxLimits: ResultLogLimits,
-        sinks makeSinks: (ResultLog) throws -> [any ResultDelivery]
+        sinks makeSinks: (ResultReader) throws -> [any ResultDelivery]
     ) throws {
         self.definition = definition
         self.topics = topics
@@ -84,7 +86,8 @@ package final class QueryJob: @unchecked Sendable {
         }
         position = savedOffset
         queue.hold(name: holdName, from: savedOffset)
-        sinks = try makeSinks(outbox)
+        reader = ResultReader(outbox)
+        sinks = try makeSinks(reader)
     }
 
     /// Retention need not wait for this query any more.
@@ -211,7 +214,10 @@ package final class QueryJob: @unchecked Sendable {
 
     /// Lets each sink deliver what the last checkpoint covers.
     func deliver(isStopping: Bool) -> [SinkStatus] {
-        let statuses = sinks.map { $0.deliver(isStopping: isStopping) }
+        var moving = sinks
+        while !moving.isEmpty { moving = moving.filter { $0.advance(isStopping: isStopping) } }
+        reader.letGo()
+        let statuses = sinks.map { $0.settle(isStopping: isStopping) }
         // Rows that every sink has are history.
         // What cannot be removed now is removed at a later turn.
         if let oldest = statuses.map(\.position).min() { try? outbox.release(before: oldest) }

@@ -84,17 +84,17 @@ package struct QueryOpener: Sendable {
             definition: definition, plan: plan, topics: topics, queue: place.queue,
             references: place.references, directory: folder.path, files: place.files,
             outboxLimits: place.outboxLimits
-        ) { outbox in
+        ) { reader in
             var sinks: [any ResultDelivery] = [
                 try FileDelivery(
-                    root: folder.results, directory: folder.path, log: outbox, appended: folder.appended,
+                    root: folder.results, directory: folder.path, reader: reader, appended: folder.appended,
                     excluded: excluded, files: place.files, clock: place.clock),
                 try TopicDelivery(
-                    directory: folder.path, log: outbox, retained: topics.retained, loop: place.loop,
+                    directory: folder.path, reader: reader, retained: topics.retained, loop: place.loop,
                     files: place.files),
             ]
             if let downstream {
-                try downstream.open(outbox)
+                try downstream.open(reader.log)
                 sinks.append(downstream)
             }
             return sinks

@@ -1,8 +1,14 @@
 /// A sink as the query's thread sees it: it takes what the checkpoint covers, keeps its own cursor, and must
 /// not block for long.
 protocol ResultDelivery {
-    /// Delivers what it can now.
-    func deliver(isStopping: Bool) -> SinkStatus
+    /// Delivers the next portion, if it can now. All sinks of a query take turns, so that what one has read the
+    /// others need not read again.
+    ///
+    /// - Returns: whether there may be more to do at once.
+    func advance(isStopping: Bool) -> Bool
+
+    /// Ends a round of deliveries.
+    func settle(isStopping: Bool) -> SinkStatus
 }
 
 /// `offered = delivered + outbox + diverted` for one sink.

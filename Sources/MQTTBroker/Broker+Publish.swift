@@ -20,6 +20,19 @@ extension Broker {
         publish(message, to: match, now: now, actions: &actions)
     }
 
+    /// Counts a message of the hub's own that need not be made: it has no subscriber and is not retained, or another
+    /// takes its place at once. `publish` would do no more.
+    package mutating func noteUnheard(topic: UnsafeRawBufferPointer) {
+        if TopicName.isValid(topic, levelsMax: topicLevelsMax) { counters.messagesIn += 1 }
+    }
+
+    /// As `publish` for a message to be retained that has no subscriber.
+    package mutating func publishUnheard(_ message: Message) {
+        guard message.withTopic({ TopicName.isValid($0, levelsMax: topicLevelsMax) }) else { return }
+        counters.messagesIn += 1
+        if !retain(message) { counters.retainedRefused += 1 }
+    }
+
     /// - Parameter match: of the message's topic, just asked for.
     package mutating func publish(
         _ message: Message, to match: TopicMatch, now: UInt64, actions: inout [BrokerAction]

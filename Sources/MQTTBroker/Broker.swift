@@ -70,8 +70,8 @@ package struct Broker: ~Copyable {
     package var nextDeadline: UInt64? { timers.first?.due }
 
     /// Whether any subscription, of a client connected or away, matches the topic.
-    package borrowing func hasSubscribers(topic: String) -> Bool {
-        tree.hasMatch(TopicName.levels(topic))
+    package borrowing func hasSubscribers(topic: UnsafeRawBufferPointer) -> Bool {
+        tree.hasMatch(topic)
     }
 
     /// The subscriptions that match a topic name, for `publish` at once: they are void when any comes or goes.

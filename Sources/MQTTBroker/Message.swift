@@ -45,7 +45,15 @@ package final class Message: Sendable {
     package var hasPayload: Bool { propertiesEnd < bytes.count }
     /// Those that travel with a message: payload format, content type, response topic, correlation data, user
     /// properties. The expiry interval is here as published; what is left of it comes with each `forward`.
-    package var properties: Properties { box?.properties ?? Properties() }
+    package var properties: Properties {
+        if let box { return box.properties }
+        if propertyBytes == 0 { return Properties() }
+        // Encoded by this program.
+        let read = bytes.withUnsafeBytes {
+            try? parsePublishProperties(UnsafeRawBufferPointer(rebasing: $0[topicByteCount..<propertiesEnd]))
+        }
+        return read ?? Properties()
+    }
 
     package convenience init(
         topic: String, payload: [UInt8], qos: QoS, retain: Bool, properties: Properties = Properties(),
@@ -71,6 +79,18 @@ package final class Message: Sendable {
         self.init(
             properties, qos: qos, retain: retain, publisher: publisher, expiresAt: expiresAt, ticket: nil,
             parts: Self.parts(topic, payload, properties?.properties))
+    }
+
+    /// One of many messages of the hub's own with the same properties but for one value; all bytes are copied.
+    ///
+    /// - Parameter value: of the form's last user property, as long as the form's.
+    package convenience init(
+        topic: UnsafeRawBufferPointer, payload: UnsafeRawBufferPointer, qos: QoS, retain: Bool,
+        form: PropertyForm, value: UnsafeRawBufferPointer, isRestoredByHub: Bool
+    ) {
+        self.init(
+            nil, qos: qos, retain: retain, publisher: nil, expiresAt: nil, ticket: nil,
+            isRestoredByHub: isRestoredByHub, parts: Self.parts(topic, payload, form, value))
     }
 
     private init(
@@ -128,7 +148,39 @@ package final class PropertyBox: Sendable {
     private init(some properties: Properties) { self.properties = properties }
 }
 
+/// The properties of many messages, encoded once: only the value of the last user property differs, and is as long
+/// in all of them.
+package struct PropertyForm: Sendable {
+    fileprivate let parts: Message.Parts
+
+    /// - Parameter properties: their last user property has a value of the right length.
+    package init(_ properties: Properties) {
+        let none = UnsafeRawBufferPointer(start: nil, count: 0)
+        parts = Message.parts(none, none, properties)
+    }
+}
+
 extension Message {
+    fileprivate static func parts(
+        _ topic: UnsafeRawBufferPointer, _ payload: UnsafeRawBufferPointer, _ form: PropertyForm,
+        _ value: UnsafeRawBufferPointer
+    ) -> Parts {
+        let form = form.parts
+        let end = topic.count + form.bytes.count
+        precondition(value.count <= form.bytes.count, "the value takes the place of another")
+        let bytes = [UInt8](unsafeUninitializedCapacity: end + payload.count) { target, used in
+            let target = UnsafeMutableRawBufferPointer(target)
+            target.copyMemory(from: topic)
+            UnsafeMutableRawBufferPointer(rebasing: target[topic.count...]).copyBytes(from: form.bytes)
+            UnsafeMutableRawBufferPointer(rebasing: target[(end - value.count)...]).copyMemory(from: value)
+            UnsafeMutableRawBufferPointer(rebasing: target[end...]).copyMemory(from: payload)
+            used = end + payload.count
+        }
+        return Parts(
+            bytes: bytes, topicByteCount: topic.count, formatEnd: topic.count + form.formatEnd,
+            middleEnd: topic.count + form.middleEnd, propertiesEnd: end)
+    }
+
     fileprivate struct Parts {
         var bytes: [UInt8]
         var topicByteCount: Int

@@ -118,9 +118,10 @@ final class TopicTree {
         collect(TopicName.levels(topic), into: &buckets)
     }
 
-    /// True when any filter matches. Stops at the first.
-    func hasMatch(_ levels: [ByteString]) -> Bool {
-        hasMatch(levels, at: 0, node: root, wildcards: !TopicName.isReserved(levels))
+    /// True when any filter matches. Stops at the first, and takes no more levels off the topic than filters have.
+    /// - Parameter topic: a valid topic name.
+    func hasMatch(_ topic: UnsafeRawBufferPointer) -> Bool {
+        hasMatch(topic, from: 0, node: root, wildcards: topic.first != UInt8(ascii: "$"))
     }
 
     private func collect(
@@ -140,16 +141,23 @@ final class TopicTree {
         }
     }
 
-    private func hasMatch(_ levels: [ByteString], at depth: Int, node: Node, wildcards: Bool) -> Bool {
+    /// - Parameter start: of the next level; behind the last one it is beyond the end.
+    private func hasMatch(
+        _ topic: UnsafeRawBufferPointer, from start: Int, node: Node, wildcards: Bool
+    ) -> Bool {
         if wildcards, node.below != nil { return true }
-        guard depth < levels.count else { return node.here != nil }
-        if let child = node.children[levels[depth]],
-            hasMatch(levels, at: depth + 1, node: child, wildcards: true)
-        {
-            return true
+        guard start <= topic.count else { return node.here != nil }
+        let end = topic[start...].firstIndex(of: UInt8(ascii: "/")) ?? topic.count
+        if !node.children.isEmpty {
+            let level = UnsafeRawBufferPointer(rebasing: topic[start..<end])
+            if let child = node.children[ByteString(String(decoding: level, as: UTF8.self))],
+                hasMatch(topic, from: end + 1, node: child, wildcards: true)
+            {
+                return true
+            }
         }
         guard wildcards, let plus = node.plus else { return false }
-        return hasMatch(levels, at: depth + 1, node: plus, wildcards: true)
+        return hasMatch(topic, from: end + 1, node: plus, wildcards: true)
     }
 
     private func existingChild(of node: Node, level: TopicFilter.Level) -> Node? {

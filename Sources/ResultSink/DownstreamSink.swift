@@ -31,6 +31,9 @@ package struct OutboxEntry: Sendable {
 package protocol OutboxReader: Sendable {
     /// At most `limit` entries from a position on; none when there are no more yet.
     func read(from position: UInt64, limit: Int) throws -> [OutboxEntry]
+    /// How many rows some entries from a position on are, and where those entries end; none when there are no more
+    /// yet.
+    func countRows(from position: UInt64) throws -> (rows: Int, end: UInt64)
     /// Where the next entry will begin.
     var endPosition: UInt64 { get }
 }
@@ -260,26 +263,29 @@ extension DownstreamSink {
             let entries = try outbox.read(from: reader.readPosition, limit: room)
             guard let last = entries.last else { return false }
             reader.readPosition = last.nextPosition
-            count(entries, &reader, handed: entries.count)
+            count(entries, &reader)
             loop.perform { [sender] in sender.offer(entries) }
             return true
         }
         // The window is full. What waits is counted all the same, so that the counters add up.
         if reader.countedPosition < end {
-            let entries = try outbox.read(from: reader.countedPosition, limit: limits.bufferedMax)
-            count(entries, &reader, handed: 0)
-            return !entries.isEmpty
+            let counted = try outbox.countRows(from: reader.countedPosition)
+            guard counted.end > reader.countedPosition else { return false }
+            reader.countedPosition = counted.end
+            state.withLock { $0.counters.offered += counted.rows }
+            return true
         }
         return false
     }
 
-    private func count(_ entries: [OutboxEntry], _ reader: inout Reader, handed: Int) {
+    /// Counts entries that are handed to the sender.
+    private func count(_ entries: [OutboxEntry], _ reader: inout Reader) {
         var rows = 0
         for entry in entries where entry.isRow && entry.position >= reader.countedPosition { rows += 1 }
         if let last = entries.last { reader.countedPosition = max(reader.countedPosition, last.nextPosition) }
         state.withLock { state in
             state.counters.offered += rows
-            state.bufferedCount += handed
+            state.bufferedCount += entries.count
         }
     }
 

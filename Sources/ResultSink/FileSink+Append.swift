@@ -5,24 +5,31 @@ import Synchronization
 extension FileSink {
     /// Writes the lines of this call behind each file's end. The ends move together, after all writes: an
     /// error in between leaves bytes that the next try writes over.
-    func writeLines(_ state: inout State) throws(FileSinkError) {
-        for (output, _) in state.lines where !state.appendFiles.contains(where: { $0.output == output }) {
-            let file = try Self.openAppendFile(output, committed: 0, root: root, files: files)
-            let index = state.appendFiles.firstIndex { $0.output > output } ?? state.appendFiles.count
+    ///
+    /// - Parameter isIdle: no more will come soon, so that no memory is kept for it.
+    func writeLines(_ state: inout State, isIdle: Bool) throws(FileSinkError) {
+        for output in state.outputs where !output.lines.isEmpty {
+            if state.appendFiles.contains(where: { $0.output == output.name }) { continue }
+            let file = try Self.openAppendFile(output.name, committed: 0, root: root, files: files)
+            let index = state.appendFiles.firstIndex { $0.output > output.name } ?? state.appendFiles.count
             state.appendFiles.insert(file, at: index)
         }
-        var written: [UInt64] = []
-        for file in state.appendFiles {
-            let bytes = state.lines.filter { $0.output == file.output }.flatMap(\.bytes)
-            written.append(UInt64(bytes.count))
-            if bytes.isEmpty { continue }
-            try Self.onDisk { () throws(FileError) in try file.file.write(bytes, at: file.byteCount) }
+        var written: [(file: Int, byteCount: Int)] = []
+        for (index, file) in state.appendFiles.enumerated() {
+            guard let output = state.outputs.first(where: { $0.name == file.output }), !output.lines.isEmpty
+            else { continue }
+            try Self.onDisk { () throws(FileError) in
+                try file.file.write(output.lines, at: file.byteCount)
+            }
+            written.append((index, output.lines.count))
         }
-        for (index, byteCount) in written.enumerated() where byteCount > 0 {
-            state.appendFiles[index].byteCount += byteCount
+        for (index, byteCount) in written {
+            state.appendFiles[index].byteCount += UInt64(byteCount)
             state.appendFiles[index].isDirty = true
         }
-        state.lines = []
+        for index in state.outputs.indices {
+            state.outputs[index].lines.removeAll(keepingCapacity: !isIdle)
+        }
         state.appendPosition = max(state.appendPosition, state.readPosition)
     }
 

@@ -18,17 +18,37 @@ package final class FileSink: Sendable {
     let root: String
     let files: any FileStore
     let log: ResultLog
+    let reader: ResultReader
     let limits: FileSinkLimits
     let appended: Set<String>
-    private let excluded: Set<String>
+    let excluded: Set<String>
     let cursorFile: SealedFile
     private let clock: any HubClock
     private let state: Mutex<State>
     let visible: Mutex<Visible>
 
+    /// What becomes of an output's rows.
+    struct Output {
+        enum Kind { case excluded, appended, windowed }
+        var name: String
+        var kind: Kind
+        /// Lines of this call that are not in the append file yet, in the order of the log.
+        var lines: [UInt8] = []
+    }
+
     struct WindowKey: Hashable {
-        var output: String
+        /// See `State.outputs`.
+        var output: Int
         var end: EventTime
+    }
+
+    /// The rows of a window that is not complete.
+    struct Waiting {
+        /// Of the first.
+        var position: UInt64
+        var rows: UInt64 = 0
+        /// Of their lines.
+        var byteCount = 0
     }
 
     /// The delivering side; its lock is held during disk work.
@@ -40,12 +60,17 @@ package final class FileSink: Sendable {
         /// Rows of append outputs before this are in their files.
         var appendPosition: UInt64
         var completedThrough = EventTime(ticks: Int64.min)
-        /// First row of each window that is not complete, and how many there are.
-        var pending: [WindowKey: (position: UInt64, rows: UInt64)] = [:]
+        /// Outputs that rows came of, by number.
+        var outputs: [Output] = []
+        var numbers = OutputNumbers()
+        /// Windows that are not complete, but for `latest`.
+        var pending: [WindowKey: Waiting] = [:]
+        /// The one that the last row was of: rows of a window mostly come together.
+        var latest: (key: WindowKey, waiting: Waiting)?
+        /// Rows of all of them.
+        var pendingRows: UInt64 = 0
         /// By output name.
         var appendFiles: [AppendFile] = []
-        /// Lines of this call that are not in the append files yet, in the order of the log.
-        var lines: [(output: String, bytes: [UInt8])] = []
         /// The directory that the last window's file went to, known to be durable.
         var lastDirectory = ""
         var saved: FileSinkCursor
@@ -73,16 +98,18 @@ package final class FileSink: Sendable {
     ///   - cursorPath: the sink's own small file; its directory exists.
     ///   - appended: outputs whose rows go to one growing file each, beside those whose names begin with `_`.
     ///   - excluded: outputs that have no files.
+    ///   - reader: of the log, shared with other sinks; nil for one of its own.
     ///   - clock: says when the cursor is due; nothing that is delivered depends on it.
     /// - Throws: when the cursor or an append file is damaged, or the disk refuses.
     package init(
         root: String, files: any FileStore, log: ResultLog, cursorPath: String,
-        appended: Set<String> = [], excluded: Set<String> = [], clock: any HubClock = SystemClock(),
-        limits: FileSinkLimits = FileSinkLimits()
+        reader: ResultReader? = nil, appended: Set<String> = [], excluded: Set<String> = [],
+        clock: any HubClock = SystemClock(), limits: FileSinkLimits = FileSinkLimits()
     ) throws(FileSinkError) {
         self.root = root
         self.files = files
         self.log = log
+        self.reader = reader ?? ResultReader(log)
         self.clock = clock
         self.limits = limits
         self.appended = appended
@@ -149,20 +176,19 @@ package final class FileSink: Sendable {
     }
 
     private func deliver(_ state: inout State) throws(FileSinkError) -> Bool {
-        let entries: [ResultLogEntry]
+        let batch: ResultBatch?
         do throws(ResultLogError) {
-            entries = try log.read(from: state.readPosition, limit: limits.entriesPerDelivery)
+            batch = try reader.batch(from: state.readPosition)
         } catch { throw .log(error) }
-        for entry in entries {
-            switch entry.kind {
-            case .row: if !excluded.contains(entry.output) { try take(entry, &state) }
-            case .complete: try complete(through: entry, &state)
+        if let batch {
+            for entry in batch.entries(from: state.readPosition) {
+                if entry.isRow { try take(entry, &state) } else { try complete(through: entry, &state) }
+                state.readPosition = entry.nextPosition
+                state.rowsRead = entry.rowsBefore + (entry.isRow ? 1 : 0)
             }
-            state.readPosition = entry.nextPosition
-            state.rowsRead = entry.rowsBefore + (entry.kind == .row ? 1 : 0)
         }
-        try writeLines(&state)
-        let (rowsRead, pendingRows) = (state.rowsRead, state.pending.values.reduce(0) { $0 + $1.rows })
+        try writeLines(&state, isIdle: batch == nil)
+        let (rowsRead, pendingRows) = (state.rowsRead, state.pendingRows)
         visible.withLock {
             $0.rowsRead = rowsRead
             $0.pendingRows = pendingRows
@@ -171,6 +197,6 @@ package final class FileSink: Sendable {
             try saveCursor(&state)
             state.savedAt = clock.monotonicNanoseconds()
         }
-        return !entries.isEmpty
+        return batch != nil
     }
 }

@@ -2,10 +2,8 @@ package import Platform
 
 /// What a file sink may hold and use.
 package struct FileSinkLimits: Sendable, Equatable {
-    /// Log entries handled by one `deliver`. Default 4,096: some milliseconds of work.
-    package var entriesPerDelivery = 4_096
-    /// Bytes of lines that are sorted in memory; a larger file is made of sorted runs of this size.
-    /// Default 64 MiB.
+    /// Bytes of lines that are read together and sorted in memory: of many small windows, or of a part of a large
+    /// one, whose file is made of sorted runs of this size. Default 64 MiB.
     package var runBytesMax = 64 << 20
     /// (output, window end) pairs that have rows and are not complete. Default 100,000.
     package var openWindowsMax = 100_000

@@ -11,9 +11,9 @@ package import Telemetry
 package final class ResultLog: Sendable {
     private let directory: String
     private let files: any FileStore
-    private let limits: ResultLogLimits
+    let limits: ResultLogLimits
     private let writer: Mutex<Writer>
-    private let shared: Mutex<Shared>
+    let shared: Mutex<Shared>
 
     /// The appending side; its lock is held during disk writes, and readers never take it.
     private struct Writer {
@@ -30,7 +30,7 @@ package final class ResultLog: Sendable {
     }
 
     /// What readers see; its lock is held for moments only.
-    private struct Shared {
+    struct Shared {
         /// In the order of their bases; never empty.
         var segments: [ResultLogSegment]
         var end: UInt64
@@ -192,49 +192,6 @@ package final class ResultLog: Sendable {
         }
     }
 
-    /// Committed entries from a position on: up to `limit` of them and about `readBytesMax` bytes, none at or
-    /// past the end. Any thread.
-    ///
-    /// - Throws: `.released` for a position before `startPosition`; `.damaged` or `.notAnEntry` when the
-    ///   bytes there are no entry.
-    package func read(from position: UInt64, limit: Int) throws(ResultLogError) -> [ResultLogEntry] {
-        let (segments, end) = shared.withLock { ($0.segments, $0.end) }
-        guard position >= segments[0].base else {
-            throw .released(position: position, start: segments[0].base)
-        }
-        var entries: [ResultLogEntry] = []
-        var at = position
-        var budget = limits.readBytesMax
-        while at < end, entries.count < limit, budget > 0 {
-            guard let index = segments.lastIndex(where: { $0.base <= at }) else { break }
-            let segmentEnd = index + 1 < segments.count ? min(segments[index + 1].base, end) : end
-            let window = try chunk(of: segments[index], at: at, end: segmentEnd, byteCount: budget)
-            let first = at
-            window.withUnsafeBytes { bytes in
-                var offset = 0
-                while offset < bytes.count, entries.count < limit {
-                    let rest = UnsafeRawBufferPointer(rebasing: bytes[offset...])
-                    guard
-                        case .frame(let byteCount) = ResultLogFrame.check(
-                            rest, position: at, byteCountMax: limits.rowBytesMax)
-                    else { break }
-                    entries.append(
-                        ResultLogFrame.entry(
-                            UnsafeRawBufferPointer(rebasing: rest[..<byteCount]), position: at))
-                    offset += byteCount
-                    at += UInt64(byteCount)
-                    budget -= byteCount
-                }
-            }
-            if at == first {
-                let boundary = try Self.walk(segments[index], to: at, limits: limits).end
-                if boundary > at { throw .notAnEntry(position: at) }
-                throw .damaged(path: segments[index].path, offset: segments[index].offset(of: at))
-            }
-        }
-        return entries
-    }
-
     /// Deletes whole segments of which every entry is before the position; the last one is always kept. The
     /// caller gives the least of all sinks' cursors and the checkpoint.
     package func release(before position: UInt64) throws(ResultLogError) {
@@ -255,7 +212,7 @@ package final class ResultLog: Sendable {
     }
 }
 
-// Writing and reading bytes.
+// Writing bytes, and walking over them.
 extension ResultLog {
     private func append(
         kind: ResultLogEntry.Kind, output: [UInt8], rid: ResultID, time: EventTime, topic: [UInt8],
@@ -312,27 +269,10 @@ extension ResultLog {
         shared.withLock { $0.segments.append(segment) }
     }
 
-    /// Bytes from a position on, at least one whole frame of them when there is one.
-    private func chunk(
-        of segment: ResultLogSegment, at position: UInt64, end: UInt64, byteCount: Int
-    ) throws(ResultLogError) -> [UInt8] {
-        let available = Int(min(end - position, UInt64(limits.rowBytesMax)))
-        let offset = segment.offset(of: position)
-        return try Self.onDisk { () throws(FileError) in
-            let bytes = try ResultLogSegment.read(
-                segment.file, at: offset, byteCount: min(max(byteCount, 4_096), available))
-            let parsed = bytes.withUnsafeBytes {
-                ResultLogFrame.check($0, position: position, byteCountMax: limits.rowBytesMax)
-            }
-            guard case .short(let needed) = parsed, needed <= available else { return bytes }
-            return try ResultLogSegment.read(segment.file, at: offset, byteCount: needed)
-        }
-    }
-
     /// Walks the frames of a segment from its start up to `limit`, or to the last whole one.
     ///
     /// - Returns: where it stopped and the rows in the log before that.
-    private static func walk(
+    static func walk(
         _ segment: ResultLogSegment, to position: UInt64?, limits: ResultLogLimits
     ) throws(ResultLogError) -> (end: UInt64, rows: UInt64) {
         var at = segment.base
@@ -367,7 +307,7 @@ extension ResultLog {
     }
 
     /// Gives the disk's errors this type's own.
-    private static func onDisk<Success>(
+    static func onDisk<Success>(
         _ body: () throws(FileError) -> Success
     ) throws(ResultLogError) -> Success {
         do throws(FileError) { return try body() } catch { throw .file(error) }

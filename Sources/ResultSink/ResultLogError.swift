@@ -59,8 +59,9 @@ package struct ResultLogLimits: Sendable, Equatable {
     package var rowBytesMax = 8 << 20
     /// Appended bytes that are held before they are written. Default 1 MiB.
     package var bufferBytesMax = 1 << 20
-    /// Bytes of JSON that one `read` returns at most, but at least one entry. Default 1 MiB.
-    package var readBytesMax = 1 << 20
+    /// Bytes of entries that one read returns at most, but at least one entry. Default 256 KiB: what stays in the
+    /// processor's cache while all sinks look at it.
+    package var readBytesMax = 256 << 10
 
     package init() {}
 }

@@ -26,6 +26,18 @@ package struct ResultLogEntry: Sendable, Equatable {
     package var topic: String
     /// The row as one JSON object with `_rid`, no newline; empty in a marker.
     package var json: [UInt8]
+
+    init(_ view: ResultEntryView) {
+        position = view.position
+        nextPosition = view.nextPosition
+        kind = view.isRow ? .row : .complete
+        rowsBefore = view.rowsBefore
+        output = String(decoding: view.output, as: UTF8.self)
+        rid = view.rid
+        time = view.time
+        topic = String(decoding: view.topic, as: UTF8.self)
+        json = Array(view.json)
+    }
 }
 
 /// An entry's bytes on disk; the layout is a table in ResultSink.docc/ResultLogFormat.md.
@@ -97,18 +109,28 @@ enum ResultLogFrame {
         number(frame, 16, UInt64.self) + (frame[8] == ResultLogEntry.Kind.row.rawValue ? 1 : 0)
     }
 
-    /// The entry of a whole frame that `check` has passed.
-    static func entry(_ frame: UnsafeRawBufferPointer, position: UInt64) -> ResultLogEntry {
+    /// The size of a frame that `check` has passed.
+    static func byteCount(at offset: Int, in bytes: UnsafeRawBufferPointer) -> Int {
+        Int(number(bytes, offset, UInt32.self)) + headByteCount
+    }
+
+    /// Whether a frame that `check` has passed is a row that is published.
+    static func hasTopic(_ frame: UnsafeRawBufferPointer) -> Bool {
+        number(frame, 12, UInt16.self) > 0 && frame[8] == ResultLogEntry.Kind.row.rawValue
+    }
+
+    /// The entry of a whole frame that `check` has passed, in place.
+    static func view(_ frame: UnsafeRawBufferPointer, position: UInt64) -> ResultEntryView {
         let topicAt = fixedByteCount + Int(number(frame, 10, UInt16.self))
         let jsonAt = topicAt + Int(number(frame, 12, UInt16.self))
-        return ResultLogEntry(
+        return ResultEntryView(
             position: position, nextPosition: position + UInt64(frame.count),
-            kind: frame[8] == ResultLogEntry.Kind.row.rawValue ? .row : .complete,
-            rowsBefore: number(frame, 16, UInt64.self),
-            output: String(decoding: frame[fixedByteCount..<topicAt], as: UTF8.self),
+            isRow: frame[8] == ResultLogEntry.Kind.row.rawValue, rowsBefore: number(frame, 16, UInt64.self),
             rid: ResultID(high: number(frame, 32, UInt64.self), low: number(frame, 40, UInt64.self)),
             time: EventTime(ticks: number(frame, 24, Int64.self)),
-            topic: String(decoding: frame[topicAt..<jsonAt], as: UTF8.self), json: Array(frame[jsonAt...]))
+            output: UnsafeRawBufferPointer(rebasing: frame[fixedByteCount..<topicAt]),
+            topic: UnsafeRawBufferPointer(rebasing: frame[topicAt..<jsonAt]),
+            json: UnsafeRawBufferPointer(rebasing: frame[jsonAt...]))
     }
 
     /// CRC-32C over the position, the length and the body: a frame is valid in its own place only.

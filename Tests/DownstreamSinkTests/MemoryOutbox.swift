@@ -42,5 +42,10 @@ final class MemoryOutbox: OutboxReader {
         }
     }
 
+    func countRows(from position: UInt64) throws -> (rows: Int, end: UInt64) {
+        let entries = try read(from: position, limit: 100)
+        return (entries.count { $0.isRow }, entries.last?.nextPosition ?? position)
+    }
+
     static func rid(_ number: Int) -> String { "rid-\(number)" }
 }

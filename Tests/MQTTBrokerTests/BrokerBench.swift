@@ -37,7 +37,9 @@ final class BrokerBench {
     /// Whether publishers should wait for a subscriber.
     func takeIsCrowded() -> Bool { broker.takeIsCrowded() }
 
-    func hasSubscribers(_ topic: String) -> Bool { broker.hasSubscribers(topic: topic) }
+    func hasSubscribers(_ topic: String) -> Bool {
+        Array(topic.utf8).withUnsafeBytes { broker.hasSubscribers(topic: $0) }
+    }
 
     /// A CONNECT of 5.0.
     @discardableResult func connect(

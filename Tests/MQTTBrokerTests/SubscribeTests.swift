@@ -134,6 +134,20 @@ import Testing
         #expect(bench.subscribe(1, "t").count == 2)
     }
 
+    @Test(arguments: ["a", "a/", "/a", "a//b", "a/b", "$a/b", "$a", "/", "b/a/a"])
+    func `hasSubscribers finds what a message finds`(topic: String) {
+        let filters = [
+            "a", "+", "a/#", "a/+", "/+", "+/+", "a//b", "+/b", "$a/#", "$a/+", "#", "/", "b/+/a", "a/b",
+        ]
+        for filter in filters {
+            let bench = BrokerBench()
+            bench.connect(1, "a")
+            bench.subscribe(1, filter)
+            let lines = bench.publish(topic, "x")
+            #expect(bench.hasSubscribers(topic) == !lines.isEmpty, "\(filter)")
+        }
+    }
+
     @Test func `hasSubscribers and the version follow the subscriptions`() {
         let bench = BrokerBench()
         bench.connect(1, "a", expiry: 10)

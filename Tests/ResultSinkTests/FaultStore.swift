@@ -47,6 +47,7 @@ final class FaultStore: FileStore {
         var durableDirectories: Set<String> = []
         var directories: Set<String> = []
         var operations = 0
+        var reads = 0
         var failAt = Int.max
         var failure = FileError.Kind.failed
         /// Only this one operation fails.
@@ -65,6 +66,11 @@ final class FaultStore: FileStore {
     }
 
     var operations: Int { state.withLock { $0.operations } }
+
+    /// Reads of files.
+    var reads: Int { state.withLock { $0.reads } }
+
+    fileprivate func noteRead() { state.withLock { $0.reads += 1 } }
 
     func fail(at operation: Int, with kind: FileError.Kind = .failed, once: Bool) {
         state.withLock {
@@ -260,6 +266,7 @@ private final class FaultFile: StoredFile {
     }
 
     func read(into buffer: UnsafeMutableRawBufferPointer, at offset: UInt64) throws(FileError) -> Int {
+        store.noteRead()
         let bytes = node.contents.withLock { Array($0.visible.dropFirst(Int(offset)).prefix(buffer.count)) }
         buffer.copyBytes(from: bytes)
         return bytes.count

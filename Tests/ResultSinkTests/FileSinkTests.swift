@@ -151,11 +151,12 @@ import Testing
     func runs() throws {
         var limits = FileSinkLimits()
         limits.runBytesMax = 300
-        limits.entriesPerDelivery = 3
+        var logLimits = ResultLogLimits()
+        logLimits.readBytesMax = 500
         var texts: Set<String> = []
         for _ in 0..<2 {
             let store = FaultStore()
-            let log = try ResultLog.open(directory: "d/log", files: store)
+            let log = try ResultLog.open(directory: "d/log", files: store, limits: logLimits)
             let sink = try FileSink(
                 root: "d/results", files: store, log: log, cursorPath: "d/c", limits: limits)
             for index in 0..<10 { try log.append(row("\(9 - index)", "t", minute: 1), topic: "") }
