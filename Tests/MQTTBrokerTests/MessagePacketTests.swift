@@ -32,8 +32,31 @@ import Testing
     private func compare(_ payloadBytes: Int, _ kinds: Int, _ qos: QoS, _ version: ProtocolVersion) {
         let payload = [UInt8](repeating: 7, count: payloadBytes)
         let properties = properties(kinds)
-        let message = Message(
-            topic: "a/täg/ü", payload: payload, qos: .exactlyOnce, retain: false, properties: properties)
+        compare(
+            Message(
+                topic: "a/täg/ü", payload: payload, qos: .exactlyOnce, retain: false, properties: properties),
+            payload, properties, kinds, qos, version)
+        guard let last = properties.userProperties.last else { return }
+        // The same of a form that had another value.
+        var form = properties
+        let other = String(repeating: "?", count: last.value.utf8.count)
+        form.userProperties[form.userProperties.count - 1] = UserProperty(last.name, other)
+        let message = Array("a/täg/ü".utf8).withUnsafeBytes { topic in
+            payload.withUnsafeBytes { payload in
+                Array(last.value.utf8).withUnsafeBytes { value in
+                    Message(
+                        topic: topic, payload: payload, qos: .exactlyOnce, retain: false,
+                        form: PropertyForm(form), value: value, isRestoredByHub: false)
+                }
+            }
+        }
+        compare(message, payload, properties, kinds, qos, version)
+    }
+
+    private func compare(
+        _ message: Message, _ payload: [UInt8], _ properties: Properties, _ kinds: Int, _ qos: QoS,
+        _ version: ProtocolVersion
+    ) {
         let identifiers: [UInt32] = kinds & 3 == 3 ? [1, 200, 268_435_455] : []
         let expiry: UInt32? = kinds & 5 == 5 ? 0x0102_0304 : nil
         let packet = MessagePacket(
