@@ -193,9 +193,10 @@ final class QueryFleet: @unchecked Sendable {
         if !running.contains(where: \.isTogether) {
             // Nobody is left of those that did, or nobody did yet.
             reader = nil
-            position = QueueOffset(running.compactMap { $0.job?.position.bytes }.max() ?? 0)
+            position = QueueOffset(
+                running.compactMap { $0.job.map { max($0.position, $0.resumeOffset).bytes } }.max() ?? 0)
         }
-        let members = running.filter { $0.job?.position == position }
+        let members = running.filter { $0.job.map { $0.position == position && !$0.isResuming } ?? false }
         guard members.count != together.count || !zip(members, together).allSatisfy({ $0 === $1 }) else {
             return
         }
@@ -208,12 +209,14 @@ final class QueryFleet: @unchecked Sendable {
 
     private func catchUp(_ slot: Slot, isStopping: Bool) {
         guard let job = slot.job, !slot.isPaused, !slot.isTogether else { return }
-        let reader = slot.reader ?? queue.makeReader(from: job.position)
-        slot.reader = reader
-        let end = position
+        let last = position
         do {
             var blocks = 0
-            while job.position < end {
+            while job.position < last {
+                // What it has done before it does again without rows, and not a record further.
+                let end = job.isResuming ? min(job.resumeOffset, last) : last
+                let reader = slot.reader ?? queue.makeReader(from: job.position)
+                slot.reader = reader
                 guard isStopping ? slot.opener.definition.isDefault : blocks < Self.blocksBehindPerTurn else {
                     hasMore = true
                     return
@@ -243,6 +246,7 @@ final class QueryFleet: @unchecked Sendable {
                 guard hadBlock else { return }
                 try job.moveRows()
                 job.position = min(reader.position, end)
+                if reader.position > end { slot.reader = nil }
             }
             hasMore = true
         } catch {
@@ -372,7 +376,7 @@ final class QueryFleet: @unchecked Sendable {
             if mayWait { checkpointNanoseconds -= Int64(clamping: clock.monotonicNanoseconds() &- begun) }
             at += some.count
         }
-        for slot in due { if let job = slot.job { slot.savedOffset = job.savedOffset.bytes } }
+        for slot in due { if let job = slot.job { slot.savedOffset = job.baseOffset.bytes } }
         let failed = due.filter { $0.job?.failure != nil }
         if failed.isEmpty { return }
         for slot in failed { if let error = slot.job?.failure { fail(slot, error) } }

@@ -26,21 +26,22 @@ struct QueryFolder {
     ///
     /// - Parameter log: gets a line when that happens.
     func fit(to queue: DeviceQueue, log: @Sendable (String) -> Void) throws {
-        guard let checkpoint = try CheckpointStore(path: path + "/checkpoint", files: files).load() else {
-            return
-        }
+        let file = path + "/checkpoint"
+        guard let checkpoint = try CheckpointStore(path: file, files: files).load() else { return }
+        let delta = try CheckpointDeltaFile(checkpoint: file, files: files).load()
+        let reached = max(checkpoint.queueOffset, delta?.queueOffset ?? 0)
         let identity = Array(checkpoint.engineState.prefix(Self.identityBytes))
         let isSameLog = identity == Self.bytes(of: queue.identity)
         let first = queue.firstOffset.bytes
         let isThere =
-            checkpoint.queueOffset <= queue.durableEnd.bytes
+            reached <= queue.durableEnd.bytes
             && (checkpoint.queueOffset >= first || checkpoint.queueOffset == 0)
         if isSameLog, isThere { return }
         let cause =
             isSameLog
             ? checkpoint.queueOffset < first
                 ? "it had read the log to \(checkpoint.queueOffset), and retention removed all before \(first)"
-                : "it had read the log to \(checkpoint.queueOffset), and the log ends at \(queue.durableEnd.bytes)"
+                : "it had read the log to \(reached), and the log ends at \(queue.durableEnd.bytes)"
             : "it belongs to another log"
         log(
             "\(path): the checkpoint does not fit the log (\(cause)); it was set aside as \(try setAside()), "

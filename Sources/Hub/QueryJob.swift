@@ -14,7 +14,7 @@ package final class QueryJob: @unchecked Sendable {
     private let outbox: ResultLog
     /// What the sinks read it through.
     private let reader: ResultReader
-    private let checkpoints: CheckpointStore
+    private let checkpoints: QueryCheckpoints
     private let sinks: [any ResultDelivery]
     private let holdName: String
     private let queue: DeviceQueue
@@ -25,11 +25,9 @@ package final class QueryJob: @unchecked Sendable {
 
     /// Everything before this place of the log is in the state.
     var position: QueueOffset
+    /// Rows of records before this place are in the outbox already: they are left out until it is there.
+    let resumeOffset: QueueOffset
     private var hasUnsavedRows = false
-    private(set) var savedOffset: QueueOffset
-    private var savedAt: UInt64 = 0
-    /// How long the last checkpoint took.
-    private var saveNanoseconds: UInt64 = 0
     private var markedThrough: EventTime?
     private var recentRows = RecentRows()
     /// The row in hand, for the outbox.
@@ -52,7 +50,7 @@ package final class QueryJob: @unchecked Sendable {
     init(
         definition: QueryDefinition, plan: StreamPlan, topics: ResultTopics, queue: DeviceQueue,
         references shelf: ReferenceShelf, directory: String, files: any FileStore,
-        outboxLimits: ResultLogLimits,
+        outboxLimits: ResultLogLimits, checkpointLimits: CheckpointLimits,
         sinks makeSinks: (ResultReader) throws -> [any ResultDelivery]
     ) throws {
         self.definition = definition
@@ -64,31 +62,38 @@ package final class QueryJob: @unchecked Sendable {
         // `query/minute` of a data directory, which is durable.
         let root = type(of: files).directory(of: type(of: files).directory(of: directory))
         try files.createDurableDirectory(directory, below: root)
-        checkpoints = CheckpointStore(path: directory + "/checkpoint", files: files)
+        checkpoints = QueryCheckpoints(
+            path: directory + "/checkpoint", files: files, limits: checkpointLimits)
         outbox = try ResultLog.open(directory: directory + "/outbox", files: files, limits: outboxLimits)
         var limits = StreamLimits()
         limits.hashKey = .random(in: .min ... .max)
-        let checkpoint = try checkpoints.load()
+        let saved = try checkpoints.load(resultEnd: outbox.endPosition)
         // Joined with what was in force where it goes on, which gives the rows that it gave before.
         references = JoinedReferences(shelf, plan)
-        let begin = checkpoint?.queueOffset ?? definition.startOffset ?? 0
+        let begin = saved?.base.queueOffset ?? definition.startOffset ?? 0
         query = LiveQuery(plan: plan, tables: try references.advance(to: begin).map(\.table), limits: limits)
         query.deviceName = { queue.deviceID($0) ?? DeviceID("") }
-        if let checkpoint {
-            try query.restore(Array(checkpoint.engineState.dropFirst(QueryFolder.identityBytes)))
-            try outbox.truncate(to: checkpoint.resultPosition)
+        if let saved {
+            try query.restore(saved.base.engineState.dropFirst(QueryFolder.identityBytes))
+            try outbox.truncate(to: saved.delta?.resultPosition ?? saved.base.resultPosition)
             // Its marker stands before that position.
             markedThrough = query.completeThrough
-            savedOffset = QueueOffset(checkpoint.queueOffset)
         } else {
             try outbox.truncate(to: 0)
-            savedOffset = QueueOffset(begin)
+            checkpoints.begin(at: QueueOffset(begin))
         }
-        position = savedOffset
-        queue.hold(name: holdName, from: savedOffset)
+        position = checkpoints.baseOffset
+        resumeOffset = checkpoints.savedOffset
+        queue.hold(name: holdName, from: checkpoints.baseOffset)
         reader = ResultReader(outbox)
         sinks = try makeSinks(reader)
     }
+
+    /// It takes records again that it had taken before, up to its last delta.
+    var isResuming: Bool { position < resumeOffset }
+
+    /// Before this place of the log it need not go again.
+    var baseOffset: QueueOffset { checkpoints.baseOffset }
 
     /// Retention need not wait for this query any more.
     func releaseHold() { queue.releaseHold(name: holdName) }
@@ -97,7 +102,7 @@ package final class QueryJob: @unchecked Sendable {
 
     func tick(arrival: EventTime) throws {
         try query.tick(arrival: arrival) { rows in
-            do { if failure == nil { try move(rows) } } catch { failure = error }
+            do { if failure == nil, !isResuming { try move(rows) } } catch { failure = error }
         }
         if let failure { throw failure }
     }
@@ -106,6 +111,10 @@ package final class QueryJob: @unchecked Sendable {
     func moveRows() throws {
         // Whatever fails: these rows are given again by the job that follows.
         defer { query.removeRows() }
+        if isResuming {
+            markedThrough = query.completeThrough
+            return
+        }
         if !query.rows.isEmpty { try move(query.rows) }
         if let through = query.completeThrough, markedThrough.map({ $0 < through }) ?? true {
             markedThrough = through
@@ -190,26 +199,30 @@ package final class QueryJob: @unchecked Sendable {
     }
 
     /// Whether `finish` would save.
-    func isDue(now: UInt64) -> Bool {
-        let pause: UInt64 = hasUnsavedRows ? 1_000_000_000 : 10_000_000_000
-        return (hasUnsavedRows || position != savedOffset)
-            && now &- savedAt >= max(pause, saveNanoseconds * 20)
+    func isDue(now: UInt64) -> Bool { checkpoints.isSaving || isSaveDue(now: now) }
+
+    private func isSaveDue(now: UInt64) -> Bool {
+        !isResuming && (hasUnsavedRows || position != checkpoints.savedOffset)
+            && checkpoints.isTime(now: now, hasRows: hasUnsavedRows)
     }
 
-    /// Saves offset, state and outbox length as one step: at most once a second with rows, every ten without, and
-    /// never for more than a twentieth of the time: with a million devices the state has a hundred megabytes.
+    /// Saves offset, state and outbox length as one step: at most once a second with rows, every ten without.
+    ///
+    /// - Parameter force: the state is saved whole, as at the end.
     func checkpointIfDue(now clock: () -> UInt64, force: Bool) throws {
-        let now = clock()
-        guard force || isDue(now: now), hasUnsavedRows || position != savedOffset else { return }
-        try outbox.commit()
-        try checkpoints.save(
-            queueOffset: position.bytes, resultPosition: outbox.endPosition,
-            engineState: [QueryFolder.bytes(of: logIdentity), query.snapshot()])
-        savedOffset = position
-        queue.hold(name: holdName, from: savedOffset)
-        savedAt = clock()
-        saveNanoseconds = savedAt &- now
-        hasUnsavedRows = false
+        // What it takes again is saved already.
+        if isResuming { return }
+        let hasNews = hasUnsavedRows || position != checkpoints.baseOffset
+        if force ? hasNews : isSaveDue(now: clock()) {
+            try outbox.commit()
+            try checkpoints.save(
+                at: position, resultPosition: outbox.endPosition, isWhole: force, clock: clock
+            ) { [QueryFolder.bytes(of: logIdentity)] + query.snapshotPieces() }
+            hasUnsavedRows = false
+        } else if checkpoints.isSaving {
+            _ = try checkpoints.goOn(clock: clock)
+        }
+        queue.hold(name: holdName, from: checkpoints.baseOffset)
     }
 
     /// Lets each sink deliver what the last checkpoint covers.

@@ -14,6 +14,7 @@ package struct QueryOpener: Sendable {
         let files: any FileStore
         let clock: any HubClock
         let outboxLimits: ResultLogLimits
+        let checkpointLimits: CheckpointLimits
         /// What queries may join with.
         let references: ReferenceShelf
         let log: @Sendable (String) -> Void
@@ -23,7 +24,9 @@ package struct QueryOpener: Sendable {
         ///   - log: gets a line when a checkpoint had to be set aside.
         package init(
             queue: DeviceQueue, loop: BrokerLoop, data: String, files: any FileStore, clock: any HubClock,
-            outboxLimits: ResultLogLimits = ResultLogLimits(), references: ReferenceShelf = ReferenceShelf(),
+            outboxLimits: ResultLogLimits = ResultLogLimits(),
+            checkpointLimits: CheckpointLimits = CheckpointLimits(),
+            references: ReferenceShelf = ReferenceShelf(),
             log: @escaping @Sendable (String) -> Void
         ) {
             self.queue = queue
@@ -32,6 +35,7 @@ package struct QueryOpener: Sendable {
             self.files = files
             self.clock = clock
             self.outboxLimits = outboxLimits
+            self.checkpointLimits = checkpointLimits
             self.references = references
             self.log = log
         }
@@ -83,7 +87,7 @@ package struct QueryOpener: Sendable {
         return try QueryJob(
             definition: definition, plan: plan, topics: topics, queue: place.queue,
             references: place.references, directory: folder.path, files: place.files,
-            outboxLimits: place.outboxLimits
+            outboxLimits: place.outboxLimits, checkpointLimits: place.checkpointLimits
         ) { reader in
             var sinks: [any ResultDelivery] = [
                 try FileDelivery(

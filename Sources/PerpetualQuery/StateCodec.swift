@@ -1,24 +1,73 @@
 import CChecksum
 
-/// Writes little-endian numbers to a growing buffer.
-struct StateWriter {
-    private(set) var bytes: [UInt8] = []
+/// Writes little-endian numbers to pieces of memory: a state of hundreds of megabytes is neither copied together nor
+/// copied when it grows.
+///
+/// Raw pointer: the writer owns the piece it fills and frees it in deinit.
+struct StateWriter: ~Copyable {
+    private static let pieceBytes = 1 << 20
 
-    mutating func reserve(_ count: Int) { bytes.reserveCapacity(count) }
+    private var full: [[UInt8]] = []
+    private let piece: UnsafeMutableRawBufferPointer
+    private var used = 0
 
+    init() { piece = .allocate(byteCount: Self.pieceBytes, alignment: 16) }
+
+    deinit { piece.deallocate() }
+
+    @inline(__always)
     mutating func put<Number: FixedWidthInteger>(_ value: Number) {
-        withUnsafeBytes(of: value.littleEndian) { bytes.append(contentsOf: $0) }
+        let size = MemoryLayout<Number>.size
+        if used + size > Self.pieceBytes { turn() }
+        piece.storeBytes(of: value.littleEndian, toByteOffset: used, as: Number.self)
+        used += size
     }
 
     mutating func put(_ text: UnsafeRawBufferPointer) {
         put(UInt32(text.count))
-        bytes.append(contentsOf: text)
+        var rest = text[...]
+        while !rest.isEmpty {
+            if used == Self.pieceBytes { turn() }
+            let part = rest.prefix(Self.pieceBytes - used)
+            UnsafeMutableRawBufferPointer(rebasing: piece[used...]).copyMemory(
+                from: UnsafeRawBufferPointer(rebasing: part))
+            used += part.count
+            rest = rest.dropFirst(part.count)
+        }
     }
 
-    /// Ends the buffer with the CRC-32C of all before.
-    mutating func seal() {
-        put(bytes.withUnsafeBytes { headend_crc32c(0, $0.baseAddress, $0.count) })
+    private mutating func turn() {
+        full.append(Array(piece[..<used]))
+        used = 0
     }
+
+    /// All that was written, in order, with the CRC-32C of it at the end; the writer is empty then.
+    mutating func sealed() -> [[UInt8]] {
+        turn()
+        let pieces = StateBytes.sealed(full)
+        full = []
+        return pieces
+    }
+}
+
+/// Bytes of a state in pieces.
+enum StateBytes {
+    /// Appends the CRC-32C of all.
+    static func sealed(_ pieces: [[UInt8]]) -> [[UInt8]] {
+        let sum = pieces.reduce(0) { sum, piece in
+            piece.withUnsafeBytes { headend_crc32c(sum, $0.baseAddress, $0.count) }
+        }
+        return pieces + [withUnsafeBytes(of: sum.littleEndian) { Array($0) }]
+    }
+
+    static func joined(_ pieces: [[UInt8]]) -> [UInt8] {
+        var bytes: [UInt8] = []
+        bytes.reserveCapacity(count(pieces))
+        for piece in pieces { bytes += piece }
+        return bytes
+    }
+
+    static func count(_ pieces: [[UInt8]]) -> Int { pieces.reduce(0) { $0 + $1.count } }
 }
 
 /// Reads what `StateWriter` wrote; never past the end.

@@ -43,18 +43,25 @@ package struct CheckpointStore: Sendable {
 
     /// Replaces the checkpoint durably. The result log is committed up to `resultPosition` before.
     package func save(_ checkpoint: Checkpoint) throws(SealedFileError) {
-        try save(
-            queueOffset: checkpoint.queueOffset, resultPosition: checkpoint.resultPosition,
-            engineState: [checkpoint.engineState])
+        try file.save(
+            pieces: [
+                Self.places(checkpoint.queueOffset, checkpoint.resultPosition), checkpoint.engineState,
+            ])
     }
 
-    /// As `save(_:)`, with the engine's state in pieces that are not copied together.
-    package func save(
+    /// Begins to replace the checkpoint, a part at a time; the old one stands until the last part is written.
+    ///
+    /// - Parameter engineState: in pieces that are not copied together.
+    package func beginSave(
         queueOffset: UInt64, resultPosition: UInt64, engineState: [[UInt8]]
-    ) throws(SealedFileError) {
+    ) -> CheckpointSave {
+        CheckpointSave(file, [Self.places(queueOffset, resultPosition)] + engineState)
+    }
+
+    private static func places(_ queueOffset: UInt64, _ resultPosition: UInt64) -> [UInt8] {
         var places: [UInt8] = []
         put(queueOffset, to: &places)
         put(resultPosition, to: &places)
-        try file.save(pieces: [places] + engineState)
+        return places
     }
 }

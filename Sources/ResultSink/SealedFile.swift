@@ -69,19 +69,23 @@ package struct SealedFile: Sendable {
 
     /// As `save(_:)`, with the body in pieces: a checkpoint of a million devices is not copied for it.
     func save(pieces: [[UInt8]]) throws(SealedFileError) {
+        let whole = framed(pieces)
+        do throws(FileError) { try files.replace(path, withPieces: whole) } catch { throw .file(error) }
+    }
+
+    /// The file's bytes: head, body, CRC.
+    func framed(_ pieces: [[UInt8]]) -> [[UInt8]] {
         var head = Array(UnsafeBufferPointer(start: magic.utf8Start, count: magic.utf8CodeUnitCount))
         precondition(head.count == 8, "a magic has eight characters")
         put(version, to: &head)
         put(UInt16(0), to: &head)
-        var all = [head] + pieces
+        let all = [head] + pieces
         let sum = all.reduce(0) { sum, piece in
             piece.withUnsafeBytes { headend_crc32c(sum, $0.baseAddress, $0.count) }
         }
         var tail: [UInt8] = []
         put(sum, to: &tail)
-        all.append(tail)
-        let whole = all
-        do throws(FileError) { try files.replace(path, withPieces: whole) } catch { throw .file(error) }
+        return all + [tail]
     }
 
     private func memoryMatches(_ buffer: UnsafeRawBufferPointer) -> Bool {

@@ -8,6 +8,7 @@ struct HubSettings: Sendable {
     var hub = HubLimits()
     var queue = QueueLimits()
     var outbox = ResultLogLimits()
+    var checkpoints = CheckpointLimits()
     var canary: Canary?
 
     init() {
@@ -28,6 +29,8 @@ struct HubSettings: Sendable {
         queue.cachedBytes = 36 << 10
         queue.readBytes = 4_096
         outbox.segmentBytesMax = 2_048
+        checkpoints.logBytesMin = 4_096
+        checkpoints.partBytes = 256
     }
 }
 

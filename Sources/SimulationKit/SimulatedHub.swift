@@ -52,7 +52,7 @@ final class SimulatedHub {
         let opener = try QueryOpener(
             minuteAt: QueryOpener.Place(
                 queue: queue, loop: loop, data: Self.dataPath, files: disk, clock: clock,
-                outboxLimits: settings.outbox, log: log))
+                outboxLimits: settings.outbox, checkpointLimits: settings.checkpoints, log: log))
         query = try QueryTurns(queue: queue, storage: storage, clock: clock, opener: opener)
     }
 

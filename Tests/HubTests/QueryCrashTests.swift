@@ -56,8 +56,14 @@ private struct QueryWorld {
         let loop = BrokerLoop(
             executor: turns, queue: queue, storage: storage, clock: clock, limits: HubLimits(),
             counters: HubCounters(startNonce: 1), seed: 1)
+        // States in parts, and deltas in between.
+        var checkpoints = CheckpointLimits()
+        checkpoints.ageNanoseconds = 7_000_000_000
+        checkpoints.logBytesMin = 4_096
+        checkpoints.partBytes = 512
         place = QueryOpener.Place(
-            queue: queue, loop: loop, data: "/data", files: files, clock: clock, log: { _ in })
+            queue: queue, loop: loop, data: "/data", files: files, clock: clock,
+            checkpointLimits: checkpoints, log: { _ in })
         fleet = QueryFleet(queue: queue, storage: storage, clock: clock)
         for definition in try QueryCatalog(place: place).definitions(configured: [], threads: 1) {
             try fleet.add(try QueryOpener(definition, at: place, downstream: nil), mustOpen: true)
@@ -125,8 +131,8 @@ private struct QueryWorld {
     /// All that the queries have put out, by file.
     func end() throws -> [String: String] {
         fleet.turn(isStopping: true)
-        for status in fleet.statuses() { #expect(status.failure == nil, "\(status.definition.name)") }
         if files.hasCrashed { throw HubError("the machine is dead") }
+        for status in fleet.statuses() { #expect(status.failure == nil, "\(status.definition.name)") }
         return files.files(below: "/data/results").filter { $0.key.hasSuffix(".jsonl") }
             .mapValues { String(decoding: $0, as: UTF8.self) }
     }

@@ -403,6 +403,10 @@ final class PaneWindows: WindowOperator {
     private func write(pane: Pane, to writer: inout StateWriter) {
         writer.put(pane.end)
         writer.put(UInt32(pane.cellCount))
+        if pane.cellCount == 1 {
+            writer.put(key(pane.firstCell))
+            return state.write(block(pane.firstCell), to: &writer)
+        }
         var groups: [(prefix: UInt64, key: UnsafeRawBufferPointer, number: Int32)] = []
         var cell = pane.firstCell
         while cell >= 0 {

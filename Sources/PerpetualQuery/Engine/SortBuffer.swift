@@ -11,6 +11,9 @@ final class SortBuffer {
     private var heaps: [[Entry]] = []
     private var nextOrder: UInt64 = 0
     private(set) var count = 0
+    /// Timelines before this one have no row whose time has come at `lookedThrough`.
+    private var lookAt = 0
+    private var lookedThrough = Int64.min
 
     init(slots: [Int], limit: Int) {
         self.slots = slots
@@ -34,6 +37,7 @@ final class SortBuffer {
         heaps[timeline].append(Entry(row: row, order: nextOrder))
         nextOrder += 1
         count += 1
+        lookAt = min(lookAt, timeline)
         var at = heaps[timeline].count - 1
         while at > 0 {
             let parent = (at - 1) / 2
@@ -56,8 +60,13 @@ final class SortBuffer {
             else { return nil }
             return pop(Int(timeline))
         }
-        for (index, heap) in heaps.enumerated() {
-            if let first = heap.first, first.row.time <= watermark { return pop(index) }
+        if watermark != lookedThrough {
+            lookAt = 0
+            lookedThrough = watermark
+        }
+        while lookAt < heaps.count {
+            if let first = heaps[lookAt].first, first.row.time <= watermark { return pop(lookAt) }
+            lookAt += 1
         }
         return nil
     }

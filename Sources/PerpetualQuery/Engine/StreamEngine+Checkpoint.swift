@@ -9,7 +9,10 @@ extension StreamEngine {
 
     /// The whole state: an engine restored from it goes on with the same rows and ids. A whole pass over
     /// the state, so not for every batch.
-    package func snapshot() -> [UInt8] {
+    package func snapshot() -> [UInt8] { StateBytes.joined(snapshotPieces()) }
+
+    /// As `snapshot()`, in pieces.
+    func snapshotPieces() -> [[UInt8]] {
         var writer = StateWriter()
         writer.put(Self.magic)
         writer.put(Self.checkpointVersion)
@@ -34,8 +37,7 @@ extension StreamEngine {
         }
         for analytic in analytics { analytic.write(to: &writer) }
         for join in joins { join.write(to: &writer) }
-        writer.seal()
-        return writer.bytes
+        return writer.sealed()
     }
 
     private static var counters: [WritableKeyPath<StreamCounters, UInt64>] {
@@ -51,12 +53,12 @@ extension StreamEngine {
     ///   usable.
     package func restore(_ state: [UInt8]) throws(CheckpointError) {
         let result = state.withUnsafeBytes { bytes in
-            Result { () throws(CheckpointError) in try read(bytes) }
+            Result { () throws(CheckpointError) in try restore(from: bytes) }
         }
         try result.get()
     }
 
-    private func read(_ bytes: UnsafeRawBufferPointer) throws(CheckpointError) {
+    func restore(from bytes: UnsafeRawBufferPointer) throws(CheckpointError) {
         var reader = try StateReader(sealed: bytes)
         guard try reader.take(UInt64.self) == Self.magic else { throw .damaged(at: 0) }
         let version = try reader.take(UInt16.self)
