@@ -27,7 +27,8 @@ struct QueryFolder {
     /// - Parameter log: gets a line when that happens.
     func fit(to queue: DeviceQueue, log: @Sendable (String) -> Void) throws {
         let file = path + "/checkpoint"
-        guard let checkpoint = try CheckpointStore(path: file, files: files).load() else { return }
+        let store = CheckpointStore(path: file, files: files)
+        guard let checkpoint = try store.loadHead(stateByteCount: Self.identityBytes) else { return }
         let delta = try CheckpointDeltaFile(checkpoint: file, files: files).load()
         let reached = max(checkpoint.queueOffset, delta?.queueOffset ?? 0)
         let identity = Array(checkpoint.engineState.prefix(Self.identityBytes))

@@ -92,10 +92,16 @@ extension FileStore {
         let file = try open(path, writable: false)
         defer { file.close() }
         let size = Int(try file.byteCount())
-        let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: size, alignment: 8)
-        defer { buffer.deallocate() }
-        let got = try file.read(into: buffer, at: 0)
-        return Array(buffer[..<got])
+        var got = Result<Int, FileError>.success(0)
+        // Read in place: a file may have hundreds of megabytes.
+        let bytes = [UInt8](unsafeUninitializedCapacity: size) { buffer, count in
+            got = Result { () throws(FileError) in
+                try file.read(into: UnsafeMutableRawBufferPointer(buffer), at: 0)
+            }
+            count = (try? got.get()) ?? 0
+        }
+        _ = try got.get()
+        return bytes
     }
 
     /// Replaces a file as one step: temporary file, sync, rename, sync of the directory. A crash leaves the

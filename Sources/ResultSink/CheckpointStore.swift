@@ -32,7 +32,18 @@ package struct CheckpointStore: Sendable {
     /// - Returns: the last checkpoint saved; nil when there is none.
     /// - Throws: for a damaged one an error that says how to go on.
     package func load() throws(SealedFileError) -> Checkpoint? {
-        guard let body = try file.load() else { return nil }
+        guard var body = try file.load() else { return nil }
+        guard body.count >= 16 else { throw .damaged(path: file.path, advice: file.advice) }
+        let (offset, position) = body.withUnsafeBytes {
+            (number($0, 0, UInt64.self), number($0, 8, UInt64.self))
+        }
+        body.removeFirst(16)
+        return Checkpoint(queueOffset: offset, resultPosition: position, engineState: body)
+    }
+
+    /// As `load()`, with the first bytes of the state only, and without holding the whole file in memory.
+    package func loadHead(stateByteCount: Int) throws(SealedFileError) -> Checkpoint? {
+        guard let body = try file.loadHead(byteCount: 16 + stateByteCount) else { return nil }
         guard body.count >= 16 else { throw .damaged(path: file.path, advice: file.advice) }
         return body.withUnsafeBytes {
             Checkpoint(

@@ -49,11 +49,11 @@ package struct SealedFile: Sendable {
     /// - Returns: the body; nil when there is no file.
     package func load() throws(SealedFileError) -> [UInt8]? {
         guard files.exists(path) else { return nil }
-        let bytes: [UInt8]
+        var bytes: [UInt8]
         do throws(FileError) { bytes = try files.contents(of: path) } catch { throw .file(error) }
         let isWhole = bytes.withUnsafeBytes { buffer in
             buffer.count >= Self.headByteCount + 4
-                && memoryMatches(buffer)
+                && memoryMatches(buffer[..<8])
                 && headend_crc32c(0, buffer.baseAddress, buffer.count - 4)
                     == number(buffer, buffer.count - 4, UInt32.self)
         }
@@ -61,7 +61,50 @@ package struct SealedFile: Sendable {
         let stored = bytes.withUnsafeBytes { number($0, 8, UInt16.self) }
         if stored > version { throw .newerFormat(path: path, version: stored) }
         guard stored == version else { throw .damaged(path: path, advice: advice) }
-        return Array(bytes[Self.headByteCount..<(bytes.count - 4)])
+        // Moved in place, not copied: a checkpoint may have hundreds of megabytes.
+        bytes.removeLast(4)
+        bytes.removeFirst(Self.headByteCount)
+        return bytes
+    }
+
+    /// As `load()`, of the body's first bytes only; all of the file is checked, and not held in memory.
+    func loadHead(byteCount: Int) throws(SealedFileError) -> [UInt8]? {
+        guard files.exists(path) else { return nil }
+        let found: (head: [UInt8], isWhole: Bool)
+        do throws(FileError) {
+            found = try readHead(Self.headByteCount + byteCount)
+        } catch {
+            throw .file(error)
+        }
+        guard found.isWhole else { throw .damaged(path: path, advice: advice) }
+        let stored = found.head.withUnsafeBytes { number($0, 8, UInt16.self) }
+        if stored > version { throw .newerFormat(path: path, version: stored) }
+        guard stored == version else { throw .damaged(path: path, advice: advice) }
+        return Array(found.head.dropFirst(Self.headByteCount))
+    }
+
+    private func readHead(_ byteCount: Int) throws(FileError) -> (head: [UInt8], isWhole: Bool) {
+        let file = try files.open(path, writable: false)
+        defer { file.close() }
+        let size = Int(try file.byteCount())
+        guard size >= Self.headByteCount + 4 else { return ([], false) }
+        let chunk = UnsafeMutableRawBufferPointer.allocate(byteCount: 1 << 20, alignment: 16)
+        defer { chunk.deallocate() }
+        var head: [UInt8] = []
+        var sum: UInt32 = 0
+        var at = 0
+        while at < size - 4 {
+            let wanted = min(chunk.count, size - 4 - at)
+            let part = UnsafeMutableRawBufferPointer(rebasing: chunk[..<wanted])
+            guard try file.read(into: part, at: UInt64(at)) == wanted else { return ([], false) }
+            sum = headend_crc32c(sum, part.baseAddress, wanted)
+            head.append(contentsOf: part.prefix(byteCount - head.count))
+            at += wanted
+        }
+        let tail = UnsafeMutableRawBufferPointer(rebasing: chunk[..<4])
+        guard try file.read(into: tail, at: UInt64(at)) == 4 else { return ([], false) }
+        let isWhole = memoryMatches(head) && number(UnsafeRawBufferPointer(tail), 0, UInt32.self) == sum
+        return (head, isWhole)
     }
 
     /// Replaces the file: a crash leaves the old one or the new one.
@@ -88,8 +131,8 @@ package struct SealedFile: Sendable {
         return all + [tail]
     }
 
-    private func memoryMatches(_ buffer: UnsafeRawBufferPointer) -> Bool {
-        buffer[..<8].elementsEqual(
+    private func memoryMatches(_ bytes: some Sequence<UInt8>) -> Bool {
+        bytes.prefix(8).elementsEqual(
             UnsafeBufferPointer(start: magic.utf8Start, count: magic.utf8CodeUnitCount))
     }
 }

@@ -144,7 +144,7 @@ private final class CheckpointLife {
 
     @Test(
         "killed again and again, with states in parts and deltas, all rows come once",
-        arguments: 1...6 as ClosedRange<UInt64>)
+        arguments: 1...3 as ClosedRange<UInt64>)
     func killed(_ seed: UInt64) throws {
         let whole = try CheckpointLife.whole()
         var random = SeededRandom(seed)

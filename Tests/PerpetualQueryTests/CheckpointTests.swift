@@ -57,6 +57,24 @@ import Testing
         }
     }
 
+    @Test("a state of several pieces is restored as it was")
+    func pieces() throws {
+        var harness = Harness()
+        harness.engine.deviceName = {
+            DeviceID("device-" + String(repeating: "x", count: Int($0 % 97)) + "\($0)")
+        }
+        for device in UInt32(1)...12_000 {
+            _ = harness.run(.record(device: device, arrival: noon, event: noon, payload: "{\"t\":21.5}"))
+        }
+        let pieces = harness.engine.snapshotPieces()
+        #expect(pieces.count > 3)
+        let state = Array(pieces.joined())
+        #expect(state == harness.engine.snapshot())
+        let again = try restored(state)
+        #expect(again.engine.openState.groups == 12_000)
+        #expect(again.engine.snapshot() == state)
+    }
+
     @Test("every damaged byte of a checkpoint is found")
     func damage() {
         let bytes = state()

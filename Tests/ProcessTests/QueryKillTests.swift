@@ -156,12 +156,21 @@ struct QueryKillTests {
         }
     }
 
-    /// Returns while some query saves its state, most of the time.
+    /// Returns while some query saves its state, or just behind a delta, most of the time.
     private func waitForCheckpoint(of hub: HubProcess, _ random: inout SeededGenerator) {
         let number = Int.random(in: 0..<QueryKillQueries.all.count, using: &random)
-        let path = hub.data + "/query/" + QueryKillQueries.all[number].name + "/checkpoint.tmp"
+        let path = hub.data + "/query/" + QueryKillQueries.all[number].name + "/checkpoint"
         let end = monotonicSeconds() + 1.5
-        while access(path, F_OK) != 0, monotonicSeconds() < end {}
+        let before = modified(path + ".delta")
+        while access(path + ".tmp", F_OK) != 0, modified(path + ".delta") == before, monotonicSeconds() < end
+        {}
+    }
+
+    /// Nanoseconds at which a file was changed last; nil when there is none.
+    private func modified(_ path: String) -> Int? {
+        var status = stat()
+        guard stat(path, &status) == 0 else { return nil }
+        return status.st_mtim.tv_sec * 1_000_000_000 + status.st_mtim.tv_nsec
     }
 
     /// Kills a hub that reads its log again, until it has read all.

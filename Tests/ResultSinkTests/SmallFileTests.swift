@@ -35,9 +35,14 @@ import Testing
         let checkpoint = Checkpoint(queueOffset: 3, resultPosition: 4, engineState: [9, 8])
         try checkpoints.save(checkpoint)
         #expect(try checkpoints.load() == checkpoint)
+        let head = try checkpoints.loadHead(stateByteCount: 1)
+        #expect(head == Checkpoint(queueOffset: 3, resultPosition: 4, engineState: [9]))
         for index in 0..<(try store.contents(of: "d/k").count) {
             store.damage("d/k") { $0[index] ^= 4 }
             #expect(throws: SealedFileError.self, "byte \(index)") { try checkpoints.load() }
+            #expect(throws: SealedFileError.self, "byte \(index)") {
+                try checkpoints.loadHead(stateByteCount: 1)
+            }
             store.damage("d/k") { $0[index] ^= 4 }
         }
         store.damage("d/k") { $0.removeLast() }
