@@ -107,11 +107,17 @@ final class QueryCheckpoints {
 
     /// Never for more than a twentieth of the time.
     private func isBaseDue(now: UInt64, _ position: QueueOffset) -> Bool {
-        let age = now &- basedAt
-        guard age >= baseNanoseconds * 20 else { return false }
         let grown = position.bytes &- baseOffset.bytes
+        return now &- basedAt >= baseNanoseconds * 20
+            && (grown >= max(limits.logBytesMin, UInt64(baseBytes)) || isOld(now: now, position))
+    }
+
+    /// Whether the state that stands is so old that it is saved again even if nothing comes any more: retention keeps
+    /// the log from there on.
+    func isOld(now: UInt64, _ position: QueueOffset) -> Bool {
         let ages = UInt64(baseBytes / limits.bytesPerAge + 1)
-        return grown >= max(limits.logBytesMin, UInt64(baseBytes)) || age >= limits.ageNanoseconds * ages
+        let age = max(limits.ageNanoseconds * ages, baseNanoseconds * 20)
+        return hasBase && saving == nil && position != baseOffset && now &- basedAt >= age
     }
 
     /// Writes the next part of a state.

@@ -177,7 +177,7 @@ package final class QueryJob: @unchecked Sendable {
 
     /// Whether there is anything to save or deliver, or to look after once a second.
     func needsFinish(now: UInt64) -> Bool {
-        !isSettled || hasUnsavedRows || now &- finishedAt >= Self.lookNanoseconds
+        !isSettled || hasUnsavedRows || checkpoints.isSaving || now &- finishedAt >= Self.lookNanoseconds
     }
 
     private static let lookNanoseconds: UInt64 = 1_000_000_000
@@ -202,7 +202,9 @@ package final class QueryJob: @unchecked Sendable {
     func isDue(now: UInt64) -> Bool { checkpoints.isSaving || isSaveDue(now: now) }
 
     private func isSaveDue(now: UInt64) -> Bool {
-        !isResuming && (hasUnsavedRows || position != checkpoints.savedOffset)
+        if isResuming { return false }
+        if checkpoints.isOld(now: now, position) { return true }
+        return (hasUnsavedRows || position != checkpoints.savedOffset)
             && checkpoints.isTime(now: now, hasRows: hasUnsavedRows)
     }
 

@@ -209,7 +209,7 @@ extension LiveQuery {
     package func snapshot() -> [UInt8] { StateBytes.joined(snapshotPieces()) }
 
     /// As `snapshot()`, in pieces that need not be copied together. A pass over the whole state: a million groups
-    /// take a third of a second.
+    /// take an eighth of a second.
     package func snapshotPieces() -> [[UInt8]] {
         let state = engine.snapshotPieces()
         var head: [UInt8] = []
