@@ -2,6 +2,7 @@ import BrokerJournal
 import DeviceQueue
 import MQTTBroker
 import Platform
+import ReferenceFiles
 import Telemetry
 import Transport
 
@@ -95,14 +96,20 @@ final class Pipeline: Sendable {
         // Sockets live on that thread, or on others that have a bridge to it.
         listeners = try Listeners(configuration, on: thread, of: loop, clock: clock, files: files)
         references = try ReferenceService(
-            configuration.references, queue: queue, data: data, files: files, clock: clock, log: log)
+            configuration.references, queue: queue, data: data, files: files, clock: clock,
+            mayLack: QueryCatalog.references(
+                ofKeptIn: data, configured: configuration.queries,
+                names: configuration.references.map(\.name),
+                files: files), log: log)
         // The queries read what is durable, from where their checkpoints stand, and hand rows to the sinks.
+        let downstream = try configuration.downstream.map { [queue] in
+            try DownstreamBroker(url: $0, hub: "headend-" + String(queue.identity, radix: 36), log: log)
+        }
         queries = try QueryService(
             QueryOpener.Place(
                 queue: queue, loop: loop, data: data, files: files, clock: clock,
-                references: references.shelf, log: log),
-            storage: storage, runsMinute: configuration.runsMinuteQuery, queries: configuration.queries,
-            downstream: configuration.downstream)
+                references: references.shelf, downstream: downstream, log: log),
+            storage: storage, runsMinute: configuration.runsMinuteQuery, queries: configuration.queries)
 
         // Consumer groups read what is durable too, each from its own place.
         groups = try GroupService(

@@ -44,6 +44,26 @@ struct QueryCatalog {
         return definitions
     }
 
+    /// References that queries join with which were added at run time, and no configured one does: what is wrong with
+    /// their files is no reason not to start.
+    ///
+    /// - Parameter names: of all references.
+    /// - Returns: names in small letters.
+    static func references(
+        ofKeptIn data: String, configured: [QueryDefinition], names: [String], files: any FileStore
+    ) -> Set<String> {
+        func joined(_ definition: QueryDefinition) -> [String] {
+            let plan = try? definition.plan(references: names)
+            return plan?.references.map { $0.name.lowercased() } ?? []
+        }
+        let root = data + "/query"
+        let kept = ((try? files.list(root)) ?? []).filter { !$0.contains(".") }.compactMap { name in
+            // What is damaged is told when it is opened.
+            try? QueryFolder(path: "\(root)/\(name)", results: "", files: files).loadDefinition()
+        }
+        return Set(kept.filter { !$0.isConfigured }.flatMap(joined)).subtracting(configured.flatMap(joined))
+    }
+
     /// A configured query with what is remembered of it.
     private func merged(_ configured: QueryDefinition) throws -> QueryDefinition {
         var definition = configured
@@ -53,6 +73,14 @@ struct QueryCatalog {
             try begin(&definition)
             try folder.save(definition)
             return definition
+        }
+        if stored.overrides(configured) {
+            place.log(
+                "the query \(stored.name) runs as it was edited while the hub ran, and not as the configuration says; "
+                    + "change it there, or headend query edit it back")
+            var edited = stored
+            edited.isConfigured = true
+            return edited
         }
         definition.version = stored.version
         definition.startOffset = stored.startOffset

@@ -9,7 +9,7 @@ import Yams
 ///   - name: hot
 ///     file: hot.sql                     # beside the configuration; or sql: | …
 ///     late: 30s                         # also outOfOrder, early, action, startAt, onError
-///     outputs: { alerts: { topic: "plant/{device}/alert", retain: true, file: false } }
+///     outputs: { alerts: { topic: "plant/{device}/alert", retain: true, file: false, downstream: true } }
 /// ```
 struct QueryConfigurationReader {
     private static let keys = ["name", "sql", "file", "outputs"] + QueryDefinition.settingNames
@@ -100,10 +100,13 @@ struct QueryConfigurationReader {
                 case ("file", "false"): output.isFile = false
                 case ("retain", "true"): output.isRetained = true
                 case ("retain", "false"): output.isRetained = false
+                case ("downstream", "true"): output.isDownstream = true
+                case ("downstream", "false"): output.isDownstream = false
                 default:
                     problem(
                         setting,
-                        "outputs: \(setting.string ?? ""): there are topic: TEXT, file: and retain: true or false"
+                        "outputs: \(setting.string ?? ""): there are topic: TEXT, and file:, retain: and "
+                            + "downstream: true or false"
                     )
                 }
             }

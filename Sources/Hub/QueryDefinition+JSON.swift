@@ -22,12 +22,20 @@ extension QueryDefinition {
                             Column("name", .text($0.name)), Column("file", .boolean($0.isFile)),
                             Column("topic", $0.topic.map { .text($0) } ?? .null),
                             Column("retain", .boolean($0.isRetained)),
+                            Column("downstream", .boolean($0.isDownstream)),
                         ])
                     })),
         ]
         if let startOffset { columns.append(Column("startOffset", .bigint(Int64(startOffset)))) }
+        if let overridden { columns.append(Column("overridden", .text(overridden))) }
         if let rowsAfter { columns.append(Column("rowsAfter", .time(rowsAfter))) }
         return .record(columns)
+    }
+
+    var json: String {
+        var bytes: [UInt8] = []
+        value.appendJSON(to: &bytes)
+        return String(decoding: bytes, as: UTF8.self)
     }
 
     var startText: String {
@@ -52,6 +60,7 @@ extension QueryDefinition {
             case ("version", .bigint(let version)): self.version = Int(version)
             case ("paused", .boolean(let flag)): isPaused = flag
             case ("configured", .boolean(let flag)): isConfigured = flag
+            case ("overridden", .text(let text)): overridden = text
             case ("startOffset", .bigint(let offset)): startOffset = UInt64(max(offset, 0))
             case ("rowsAfter", .text(let time)): rowsAfter = EventTime.parse(time)
             case ("late", .text(let text)), ("outOfOrder", .text(let text)), ("early", .text(let text)),
@@ -78,6 +87,7 @@ extension QueryDefinition {
             case ("file", .boolean(let flag)): output.isFile = flag
             case ("topic", .text(let topic)): output.topic = topic
             case ("retain", .boolean(let flag)): output.isRetained = flag
+            case ("downstream", .boolean(let flag)): output.isDownstream = flag
             default: break
             }
         }
@@ -150,7 +160,13 @@ extension QueryDefinition {
         outputs.append(output)
     }
 
-    /// `OUTPUT=true` or `OUTPUT=false`: whether its rows go to files, or are retained on their topics.
+    /// Settings of an output that are on or off.
+    package static let flagNames = ["retain", "file", "downstream"]
+
+    /// Sets one of `flagNames` with `OUTPUT=true` or `OUTPUT=false`: whether its rows go to files, are retained on
+    /// their topics, or are forwarded to the hub's downstream.
+    ///
+    /// - Throws: `.invalid` with what it may be.
     package mutating func setFlag(_ setting: String, _ text: String) throws(QueryRequestError) {
         guard let equals = text.firstIndex(of: "="),
             let flag = Bool(String(text[text.index(after: equals)...]))
@@ -160,7 +176,11 @@ extension QueryDefinition {
         }
         let name = String(text[..<equals])
         var output = outputs.first { $0.name == name } ?? Output(name: name)
-        if setting == "file" { output.isFile = flag } else { output.isRetained = flag }
+        switch setting {
+        case "file": output.isFile = flag
+        case "downstream": output.isDownstream = flag
+        default: output.isRetained = flag
+        }
         outputs.removeAll { $0.name == name }
         outputs.append(output)
     }

@@ -30,6 +30,8 @@ package struct QueryDefinition: Sendable, Equatable {
         /// A template such as `alerts/{device}`; nil for `headend/{query}/{output}`, empty for no topic.
         package var topic: String?
         package var isRetained = false
+        /// Its rows are forwarded to the hub's downstream too, under the same topic.
+        package var isDownstream = false
 
         package init(name: String) { self.name = name }
     }
@@ -46,6 +48,8 @@ package struct QueryDefinition: Sendable, Equatable {
     package var isPaused = false
     /// The hub's start keeps or makes it, as the configuration says; else it came at run time.
     package var isConfigured = false
+    /// What the configuration said, as JSON, when this one was edited while the hub ran; nil when the two agree.
+    var overridden: String?
     /// Where it began, once that was decided.
     var startOffset: UInt64?
     /// Rows at or before this time are left out: their windows began before the start.
@@ -74,6 +78,9 @@ package struct QueryDefinition: Sendable, Equatable {
 
     var isDefault: Bool { name == DefaultQuery.name }
 
+    /// Outputs whose rows are forwarded; of the default query all are, whatever stands here.
+    var downstreamOutputs: [String] { outputs.filter(\.isDownstream).map(\.name) }
+
     var settings: StreamSettings {
         var settings = StreamSettings()
         settings.timePolicy = timePolicy
@@ -86,10 +93,15 @@ package struct QueryDefinition: Sendable, Equatable {
         return settings
     }
 
+    /// Whether it was edited while the hub ran, and the configuration still says what it said then.
+    func overrides(_ configured: QueryDefinition) -> Bool {
+        overridden.flatMap { QueryDefinition(json: Array($0.utf8)) }?.isSame(configured) ?? false
+    }
+
     /// Whether the two say the same, wherever they stand.
     func isSame(_ other: QueryDefinition) -> Bool {
         text == other.text && timePolicy == other.timePolicy && onError == other.onError
-            && outputs == other.outputs
+            && outputs.sorted { $0.name < $1.name } == other.outputs.sorted { $0.name < $1.name }
     }
 }
 

@@ -26,6 +26,8 @@ final class QueryFleet: @unchecked Sendable {
         var lookedAt: UInt64 = 0
         /// Before this place of the log it need not go again.
         var savedOffset: UInt64 = 0
+        /// What it was joined with when it failed, for its next attempt.
+        var tables: [ReferenceTable?] = []
         /// Its own reader while it is behind.
         var reader: LogReader?
         var lastStatus = QueryStatus()
@@ -93,6 +95,10 @@ final class QueryFleet: @unchecked Sendable {
     /// - Parameter opened: the query when it has been opened already.
     func add(_ opener: QueryOpener, opened: Result<QueryJob, any Error>? = nil, mustOpen: Bool) throws {
         let slot = Slot(opener)
+        if opener.plan == nil {
+            // What it has not read stays until it can be opened.
+            queue.hold(name: QueryJob.holdName(of: slot.name), from: opener.savedOffset)
+        }
         do {
             slot.job = try opened?.get() ?? opener.open()
         } catch {
@@ -109,7 +115,9 @@ final class QueryFleet: @unchecked Sendable {
     func slot(_ name: String) -> Slot? { slots.first { $0.name == name } }
 
     /// Takes a query out; what it has done so far is checkpointed and delivered as far as that goes.
-    func close(_ slot: Slot) throws {
+    ///
+    /// - Parameter isLast: its outbox is not opened again.
+    func close(_ slot: Slot, isLast: Bool) throws {
         regroup()
         bundle.settle()
         if let job = slot.job {
@@ -117,7 +125,7 @@ final class QueryFleet: @unchecked Sendable {
             try job.checkpointIfDue(now: clock.monotonicNanoseconds, force: true)
             _ = job.deliver(isStopping: true)
         }
-        drop(slot)
+        drop(slot, isLast: isLast)
     }
 
     func remove(_ slot: Slot) {
@@ -125,7 +133,8 @@ final class QueryFleet: @unchecked Sendable {
         slots.removeAll { $0 === slot }
     }
 
-    private func drop(_ slot: Slot) {
+    private func drop(_ slot: Slot, isLast: Bool = false) {
+        slot.job?.close(isLast: isLast)
         slot.job = nil
         slot.reader = nil
         together.removeAll { $0 === slot }
@@ -136,6 +145,10 @@ final class QueryFleet: @unchecked Sendable {
     private func fail(_ slot: Slot, _ error: any Error) {
         slot.failure = error
         slot.lastStatus.failure = String(describing: error)
+        if let job = slot.job {
+            slot.tables = job.references.current
+            job.close(isLast: false)
+        }
         slot.job = nil
         slot.reader = nil
         slot.lastStatus.lastDropped = nil
@@ -180,8 +193,12 @@ final class QueryFleet: @unchecked Sendable {
             clock.monotonicNanoseconds() >= slot.retryAt || slot.failure == nil
         else { return }
         do {
+            if slot.opener.plan == nil {
+                slot.opener = try QueryOpener(slot.opener.definition, at: slot.opener.place)
+            }
             slot.job = try slot.opener.open()
             slot.failure = nil
+            slot.tables = []
         } catch {
             fail(slot, error)
         }
@@ -416,6 +433,6 @@ final class QueryFleet: @unchecked Sendable {
         let now = clock.monotonicNanoseconds()
         guard now >= slot.lookedAt &+ Self.lookNanoseconds || slot.lookedAt == 0 else { return }
         slot.lookedAt = now
-        slot.lastStatus.missingFields = census.missing(slot.opener.plan.inputs[0].fields)
+        slot.lastStatus.missingFields = census.missing(slot.opener.plan?.inputs.first?.fields ?? [])
     }
 }

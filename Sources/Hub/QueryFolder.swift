@@ -63,6 +63,19 @@ struct QueryFolder {
         return "\(path).aside-\(number)"
     }
 
+    /// Up to where of the log the last checkpoint goes; nil without one.
+    var savedOffset: UInt64? {
+        get throws { try CheckpointStore(path: path + "/checkpoint", files: files).load()?.queueOffset }
+    }
+
+    /// Outputs that have a file that grows, as the disk shows it.
+    var grownFiles: Set<String> {
+        Set(outputs.filter { files.exists("\(results)/\($0)/\($0).jsonl") })
+    }
+
+    /// Outputs that have files, as the disk shows it, without those of the system.
+    var outputs: [String] { ((try? files.list(results)) ?? []).filter { !$0.hasPrefix("_") } }
+
     // MARK: The definition
 
     private var definitionFile: SealedFile {
@@ -83,8 +96,6 @@ struct QueryFolder {
     func save(_ definition: QueryDefinition) throws {
         let root = type(of: files).directory(of: type(of: files).directory(of: path))
         try files.createDurableDirectory(path, below: root)
-        var bytes: [UInt8] = []
-        definition.value.appendJSON(to: &bytes)
-        try definitionFile.save(bytes)
+        try definitionFile.save(Array(definition.json.utf8))
     }
 }

@@ -58,7 +58,7 @@ package final class QueryJob: @unchecked Sendable {
         outputNames = plan.outputs.map { Array($0.utf8) }
         self.queue = queue
         logIdentity = queue.identity
-        holdName = "query " + definition.name
+        holdName = Self.holdName(of: definition.name)
         // `query/minute` of a data directory, which is durable.
         let root = type(of: files).directory(of: type(of: files).directory(of: directory))
         try files.createDurableDirectory(directory, below: root)
@@ -94,6 +94,9 @@ package final class QueryJob: @unchecked Sendable {
 
     /// Before this place of the log it need not go again.
     var baseOffset: QueueOffset { checkpoints.baseOffset }
+
+    /// What retention calls a query that it waits for.
+    static func holdName(of name: String) -> String { "query " + name }
 
     /// Retention need not wait for this query any more.
     func releaseHold() { queue.releaseHold(name: holdName) }
@@ -238,6 +241,9 @@ package final class QueryJob: @unchecked Sendable {
         if let oldest = statuses.map(\.position).min() { try? outbox.release(before: oldest) }
         return statuses
     }
+
+    /// Ends what sinks do on other threads: the outbox is opened anew, or goes away. The job is of no use then.
+    func close(isLast: Bool) { for sink in sinks { sink.close(isLast: isLast) } }
 
     var status: QueryStatus {
         var status = QueryStatus()

@@ -41,7 +41,7 @@ struct QueryRoutes: Sendable {
         query.post("resume") { _, context in
             try await Self.answer {
                 let name = try context.parameters.require("name")
-                try await service.perform { [place = service.place] in try $0.resume(name, at: place) }
+                try await service.resume(name)
                 return HTTPService.json(.record([Column("effect", .text("resumed"))]))
             }
         }
@@ -59,9 +59,7 @@ struct QueryRoutes: Sendable {
         let definition = try await definition(named: name, request)
         let fields = QueryFields(request)
         let isReset = fields["reset"] == "true"
-        let (isNew, effect) = try await service.perform { [place = service.place] in
-            try $0.put(definition, isReset: isReset, isTrial: isTrial, at: place)
-        }
+        let (isNew, effect) = try await service.put(definition, isReset: isReset, isTrial: isTrial)
         return HTTPService.json(
             .record([Column("name", .text(name)), Column("effect", .text(effect))]),
             status: isNew && !isTrial ? .created : .ok)
@@ -90,13 +88,13 @@ struct QueryRoutes: Sendable {
             throw QueryRequestError(.invalid, "body: is the text of the query, in UTF-8")
         }
         var definition = QueryDefinition(name: name, text: text)
-        let known = QueryDefinition.settingNames + ["topic", "retain", "file", "reset"]
+        let known = QueryDefinition.settingNames + ["topic"] + QueryDefinition.flagNames + ["reset"]
         // A template says whether its rows are retained unless that is said too: those last.
         var flags: [(String, String)] = []
         for (key, value) in request.uri.queryParameters {
             switch String(key) {
             case "topic": try definition.setTopic(String(value))
-            case "retain", "file": flags.append((String(key), String(value)))
+            case let flag where QueryDefinition.flagNames.contains(flag): flags.append((flag, String(value)))
             case "reset":
                 guard ["true", "false"].contains(value) else {
                     throw QueryRequestError(.invalid, "reset: is true or false")
@@ -179,10 +177,13 @@ struct QueryRoutes: Sendable {
 
     /// - Throws: when it is not clear which output is meant, or it has no files.
     private func history(of definition: QueryDefinition, output asked: String?) throws -> ResultHistory {
-        let plan = try definition.plan(references: service.place.references.names)
+        let plan = try? definition.plan(references: service.place.references.names)
         let system = [StreamPlan.lateOutput, StreamPlan.errorOutput]
-        let outputs = plan.outputs + system
-        guard let output = asked ?? (plan.outputs.count == 1 ? plan.outputs[0] : nil) else {
+        let folder = service.place.folder(of: definition.name)
+        // While it cannot be planned, what it had put out tells.
+        let own = plan?.outputs ?? folder.outputs
+        let outputs = own + system
+        guard let output = asked ?? (own.count == 1 ? own[0] : nil) else {
             throw QueryRequestError(
                 .invalid,
                 "output: \(definition.name) has several, name one: \(outputs.joined(separator: ", "))")
@@ -199,10 +200,12 @@ struct QueryRoutes: Sendable {
                 .conflict, "output: \(output) has no files (file: false), so its rows are on their topic only"
             )
         }
-        let isWindowed = plan.outputs.firstIndex(of: output).map { plan.isWindowed(output: $0) } ?? false
+        let isWindowed =
+            plan.map { plan in
+                plan.outputs.firstIndex(of: output).map { plan.isWindowed(output: $0) } ?? false
+            } ?? (own.contains(output) && !folder.grownFiles.contains(output))
         return ResultHistory(
-            results: service.place.folder(of: definition.name).results, output: output,
-            isWindowed: isWindowed, files: service.place.files)
+            results: folder.results, output: output, isWindowed: isWindowed, files: service.place.files)
     }
 
     /// Tells what was wrong with a request.

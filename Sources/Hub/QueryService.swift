@@ -1,5 +1,4 @@
 import DeviceQueue
-import MosquittoClient
 import PerpetualQuery
 import Platform
 import ReferenceFiles
@@ -22,40 +21,27 @@ final class QueryService: Sendable {
 
     private let mailbox = Monitor(Mailbox())
     private let published: Mutex<[QueryStatus]>
-    private let downstream: DownstreamDelivery?
     let place: QueryOpener.Place
-    private let fleet: QueryFleet
+    /// Once the thread is started, only that touches it.
+    let fleet: QueryFleet
     private let thread = Mutex<NamedThread?>(nil)
 
     /// Opens the queries where their last checkpoints stand: the default one, those of the configuration, and those
     /// that were added at run time.
     ///
     /// - Parameters:
+    ///   - place: its downstream, if there is one, is stopped with the service.
     ///   - runsMinute: whether the default query is among them.
-    ///   - downstream: another broker that gets the rows of the default query too.
     /// - Throws: what is damaged or wrong, and how to go on.
     init(
-        _ place: QueryOpener.Place, storage: any StorageInbox, runsMinute: Bool, queries: [QueryDefinition],
-        downstream url: MosquittoURL?
+        _ place: QueryOpener.Place, storage: any StorageInbox, runsMinute: Bool, queries: [QueryDefinition]
     ) throws {
-        guard runsMinute || url == nil else {
-            throw QueryRequestError(
-                .invalid,
-                "a downstream gets the rows of the minute query, which is off: leave one of the two out")
-        }
         self.place = place
-        let minute = place.folder(of: DefaultQuery.name)
-        downstream = try url.map {
-            try DownstreamDelivery(
-                url: $0, clientIdentifier: "headend-" + String(place.queue.identity, radix: 36),
-                directory: minute.path, files: place.files, log: place.log)
-        }
         fleet = QueryFleet(queue: place.queue, storage: storage, clock: place.clock, threads: Self.threads)
         published = Mutex(runsMinute ? [QueryStatus()] : [])
         do {
             if runsMinute {
-                try fleet.add(
-                    try QueryOpener(.minute, at: place, downstream: downstream), mustOpen: true)
+                try fleet.add(try QueryOpener(.minute, at: place), mustOpen: true)
             }
             let definitions = try QueryCatalog(place: place).definitions(
                 configured: queries, threads: Self.threads)
@@ -64,7 +50,7 @@ final class QueryService: Sendable {
                 try fleet.add(opener, opened: job, mustOpen: false)
             }
         } catch {
-            downstream?.stop()
+            place.downstream?.stop()
             throw error
         }
     }
@@ -75,13 +61,24 @@ final class QueryService: Sendable {
     ) -> [Result<(QueryOpener, Result<QueryJob, any Error>), any Error>] {
         let made = Mutex<[Int: Result<(QueryOpener, Result<QueryJob, any Error>), any Error>]>([:])
         SideBySide.run(definitions.count, threads: threads) { number in
-            let result = Result {
-                let opener = try QueryOpener(definitions[number], at: place, downstream: nil)
-                return (opener, Result { try opener.open() })
-            }
+            let result = Result { try opened(definitions[number], at: place) }
             made.withLock { $0[number] = result }
         }
         return made.withLock { made in definitions.indices.compactMap { made[$0] } }
+    }
+
+    /// - Throws: what is wrong with a configured query. One that was added while the hub ran is shown as failed, and
+    ///   the hub runs without it.
+    private static func opened(
+        _ definition: QueryDefinition, at place: QueryOpener.Place
+    ) throws -> (QueryOpener, Result<QueryJob, any Error>) {
+        do {
+            let opener = try QueryOpener(definition, at: place)
+            return (opener, Result { try opener.open() })
+        } catch  where !definition.isConfigured {
+            place.log("the query \(definition.name) does not run: \(error)")
+            return (QueryOpener(waiting: definition, at: place), .failure(error))
+        }
     }
 
     /// The default query's; empty when it is off.
@@ -103,7 +100,7 @@ final class QueryService: Sendable {
     func stop() {
         mailbox.update { $0.isStopping = true }
         thread.withLock { $0 }?.join()
-        downstream?.stop()
+        place.downstream?.stop()
     }
 
     /// Does something on the thread of the queries.
@@ -124,22 +121,72 @@ final class QueryService: Sendable {
         }
     }
 
-    /// Puts rows to join with in force, and waits for that: for another thread than the cooperative pool's.
-    ///
-    /// - Throws: why the old ones stay.
-    func adopt(_ contents: ReferenceContents, _ history: ReferenceHistory) throws {
-        let outcome = Monitor<Result<Void, any Error>?>(nil)
+    /// As `perform`, and waits for it: for another thread than the cooperative pool's.
+    private func wait<Success: Sendable>(
+        for body: @escaping @Sendable (QueryFleet) throws -> Success
+    ) throws -> Success {
+        let outcome = Monitor<Result<Success, any Error>?>(nil)
         let isTaken = mailbox.update { mailbox in
             if !mailbox.hasEnded {
                 mailbox.commands.append { fleet in
-                    let result = Result { try fleet.adopt(contents, as: history) }
+                    let result = Result { try body(fleet) }
                     return { outcome.update { $0 = result } }
                 }
             }
             return !mailbox.hasEnded
         }
-        guard isTaken else { throw QueryRequestError(.unavailable, "the hub stops") }
-        try outcome.wait(until: { $0 != nil }, then: { $0 })?.get()
+        guard isTaken, let result = outcome.wait(until: { $0 != nil }, then: { $0 }) else {
+            throw QueryRequestError(.unavailable, "the hub stops")
+        }
+        return try result.get()
+    }
+
+    /// Puts rows to join with in force, and waits for that: for another thread than the cooperative pool's, which
+    /// does what takes long, so that no query waits for it.
+    ///
+    /// - Throws: why the old ones stay.
+    func adopt(_ contents: ReferenceContents, _ history: ReferenceHistory) throws {
+        let plans = try wait { $0.plans(of: history.name) }
+        let tables = try plans.map {
+            try QueryFleet.table($0.plan, of: contents, in: history, for: $0.query)
+        }
+        try history.stage(contents)
+        try wait { try $0.adopt(contents, as: history) }
+        withExtendedLifetime(tables) {}
+    }
+
+    /// Makes a query, or changes the one of that name; see `QueryFleet.put`. What it joins with is made ready on a
+    /// thread that may wait.
+    func put(
+        _ definition: QueryDefinition, isReset: Bool, isTrial: Bool
+    ) async throws -> (isNew: Bool, effect: String) {
+        let tables = try await HTTPService.blocking { [place] in
+            let plan = try definition.plan(references: place.references.names)
+            var tables = try place.references.tables(plan)
+            if definition.start != .now { tables += try place.references.tables(plan, at: 0) }
+            return tables
+        }
+        defer { withExtendedLifetime(tables) {} }
+        return try await perform { [place] in
+            try $0.put(definition, isReset: isReset, isTrial: isTrial, at: place)
+        }
+    }
+
+    /// Lets a query go on; see `QueryFleet.resume`.
+    func resume(_ name: String) async throws {
+        let definition = statuses.first { $0.definition.name == name }?.definition
+        let tables = try await HTTPService.blocking { [place] in
+            // What cannot be had is told of when it is opened.
+            guard let plan = try? definition?.plan(references: place.references.names) else {
+                return [] as [ReferenceTable]
+            }
+            let offset = (try? place.folder(of: name).savedOffset) ?? definition?.startOffset
+            return (try? place.references.tables(plan, at: offset)) ?? []
+        }
+        defer { withExtendedLifetime(tables) {} }
+        // It is opened in the turn that follows, which is over when the next command is carried out.
+        try await perform { [place] in try $0.resume(name, at: place) }
+        try await perform { _ in }
     }
 
     /// As `adopt`, before `start`.

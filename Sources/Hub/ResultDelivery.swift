@@ -9,6 +9,15 @@ protocol ResultDelivery {
 
     /// Ends a round of deliveries.
     func settle(isStopping: Bool) -> SinkStatus
+
+    /// Ends what it does on other threads: the outbox is opened anew, or goes away. Delivers nothing after that.
+    ///
+    /// - Parameter isLast: what does not arrive now never will.
+    func close(isLast: Bool)
+}
+
+extension ResultDelivery {
+    func close(isLast: Bool) {}
 }
 
 /// `offered = delivered + outbox + diverted` for one sink.

@@ -22,6 +22,12 @@ struct ResultTopics: Sendable {
     /// - Throws: `.invalid` for a template that is none, or names a column that the output lacks.
     init(_ definition: QueryDefinition, _ plan: StreamPlan) throws(QueryRequestError) {
         retained = Set(definition.outputs.filter(\.isRetained).map(\.name))
+        if let silent = definition.outputs.first(where: { $0.isDownstream && $0.topic == "" }) {
+            throw QueryRequestError(
+                .invalid,
+                "\(definition.name): the rows of \(silent.name) go downstream under their topic, and it has none"
+            )
+        }
         do throws(TopicTemplate.ParseError) {
             for (number, output) in plan.outputs.enumerated() {
                 let setting = definition.outputs.first { $0.name == output }

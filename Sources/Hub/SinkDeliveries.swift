@@ -42,58 +42,46 @@ final class FileDelivery: ResultDelivery {
     }
 }
 
-/// Forwards result rows to another broker; a thread of libmosquitto's does the work.
-final class DownstreamDelivery: ResultDelivery, @unchecked Sendable {
-    // Guard: `sink` is set in `open`: before any thread is started, and then on the query's thread only; `stop`
-    // comes when that thread has ended.
-    private var sink: DownstreamSink?
-    private let loop: MosquittoLoop
-    private let url: MosquittoURL
-    private let clientIdentifier: String
-    private let directory: String
-    private let files: any FileStore
-    private let log: @Sendable (String) -> Void
+/// Forwards rows of one query to the hub's downstream; threads of its own and of libmosquitto's do the work.
+final class DownstreamDelivery: ResultDelivery {
+    /// As status shows it.
+    static let name = "downstream"
 
+    private let broker: DownstreamBroker
+    private let sink: DownstreamSink
+
+    /// Goes on where the cursor stands; a query that never had one begins with the rows that are yet to come.
+    ///
+    /// - Parameter outputs: those whose rows are forwarded; nil for all, those of the system too.
     init(
-        url: MosquittoURL, clientIdentifier: String, directory: String, files: any FileStore,
-        log: @escaping @Sendable (String) -> Void
+        to broker: DownstreamBroker, of query: QueryDefinition, outputs: Set<String>?, directory: String,
+        log outbox: ResultLog, files: any FileStore
     ) throws {
-        self.url = url
-        self.clientIdentifier = clientIdentifier
-        self.directory = directory
-        self.files = files
-        self.log = log
-        loop = try MosquittoLoop(name: "headend-down")
-    }
-
-    func open(_ outbox: ResultLog) throws {
-        // Opened anew after a failure: the cursor on disk says where to go on.
-        sink?.stop()
-        let sink = try DownstreamSink(
-            url: url, clientIdentifier: clientIdentifier, outbox: OutboxOfLog(log: outbox),
-            cursorPath: directory + "/downstream.cursor", files: files, loop: loop, log: log,
-            authorityFile: url.authorityFile)
-        sink.start()
-        self.sink = sink
+        self.broker = broker
+        let path = directory + "/downstream.cursor"
+        let cursor = SinkCursor(path: path, files: files)
+        let saved = try cursor.load()
+        // Rows that were released while the hub had no downstream are in the files only.
+        let begin = max(saved ?? outbox.endPosition, outbox.startPosition)
+        // Before anything is appended: a row that follows is not skipped by a start that finds no cursor.
+        if begin != saved { try cursor.save(begin) }
+        sink = try broker.open(
+            query, OutboxOfLog(log: outbox, outputs: outputs), cursorPath: path, files: files)
     }
 
     /// Nothing: it goes on by itself.
     func advance(isStopping: Bool) -> Bool { false }
 
     func settle(isStopping: Bool) -> SinkStatus {
-        guard let sink else { preconditionFailure("opened before the first delivery") }
         sink.wake()
         let counters = sink.counters
         return SinkStatus(
-            name: "downstream", offered: Int(counters.offered), delivered: Int(counters.delivered),
+            name: Self.name, offered: Int(counters.offered), delivered: Int(counters.delivered),
             outbox: Int(counters.outbox), diverted: 0, position: counters.savedPosition,
             failure: counters.failure)
     }
 
-    func stop() {
-        sink?.stop()
-        loop.stop()
-    }
+    func close(isLast: Bool) { broker.close(sink, drain: isLast ? .seconds(1) : .zero) }
 }
 
 /// The result log as the downstream sink reads it.
@@ -101,10 +89,13 @@ private struct OutboxOfLog: OutboxReader {
     private let reader: ResultReader
     /// For what is counted ahead of what is read.
     private let counter: ResultReader
+    /// Those whose rows are sent; nil for all.
+    private let outputs: [[UInt8]]?
 
-    init(log: ResultLog) {
+    init(log: ResultLog, outputs: Set<String>?) {
         reader = ResultReader(log)
         counter = ResultReader(log)
+        self.outputs = outputs.map { $0.sorted().map { Array($0.utf8) } }
     }
 
     var endPosition: UInt64 { reader.log.endPosition }
@@ -112,7 +103,7 @@ private struct OutboxOfLog: OutboxReader {
     func read(from position: UInt64, limit: Int) throws -> [OutboxEntry] {
         guard let batch = try reader.batch(from: position) else { return [] }
         return batch.entries(from: position).prefix(limit).map { entry in
-            guard Self.isSent(entry) else {
+            guard isSent(entry) else {
                 return OutboxEntry(
                     position: entry.position, nextPosition: entry.nextPosition, isRow: false, topic: "",
                     rid: "", json: [])
@@ -126,8 +117,11 @@ private struct OutboxOfLog: OutboxReader {
 
     func countRows(from position: UInt64) throws -> (rows: Int, end: UInt64) {
         guard let batch = try counter.batch(from: position) else { return (0, position) }
-        return (batch.entries(from: position).count(where: Self.isSent), batch.endPosition)
+        return (batch.entries(from: position).count(where: isSent), batch.endPosition)
     }
 
-    private static func isSent(_ entry: ResultEntryView) -> Bool { entry.isRow && !entry.topic.isEmpty }
+    private func isSent(_ entry: ResultEntryView) -> Bool {
+        guard entry.isRow, !entry.topic.isEmpty else { return false }
+        return outputs?.contains { $0.withUnsafeBytes { isEqual($0, entry.output) } } ?? true
+    }
 }

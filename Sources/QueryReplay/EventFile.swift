@@ -31,13 +31,20 @@ package final class EventFile {
     package init(path: String, files: any FileStore) throws(ReplayError) {
         self.path = path
         isText = path.lowercased().hasSuffix(".csv")
-        buffer = .allocate(byteCount: Self.chunkBytes, alignment: 16)
+        let opened: any StoredFile
         do throws(FileError) {
-            file = try files.open(path, writable: false)
+            opened = try files.open(path, writable: false)
         } catch {
-            buffer.deallocate()
             throw ReplayError(.environment, error.description)
         }
+        do throws(ReplayError) {
+            offset = try FileBeginning.check(opened, path: path, isCSV: isText)
+        } catch {
+            opened.close()
+            throw error
+        }
+        file = opened
+        buffer = .allocate(byteCount: Self.chunkBytes, alignment: 16)
     }
 
     deinit {
@@ -184,7 +191,11 @@ package final class EventFile {
             if index > 0 { record.append(UInt8(ascii: ",")) }
             JSONText.append(names[index], to: &record)
             record.append(UInt8(ascii: ":"))
-            JSONText.append(String(decoding: field, as: UTF8.self), to: &record)
+            guard let text = String(validating: field, as: UTF8.self) else {
+                throw ReplayError(
+                    .input, "\(place): \(names[index]) is not UTF-8: save the file as UTF-8")
+            }
+            JSONText.append(text, to: &record)
         }
         record.append(UInt8(ascii: "}"))
         let size = record.count

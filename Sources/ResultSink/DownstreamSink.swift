@@ -118,19 +118,21 @@ package final class DownstreamSink: @unchecked Sendable {
     ///   - log: gets one line when delivery stops and one when it goes on.
     ///   - retain: whether the other broker keeps the last row of each topic.
     ///   - authorityFile: PEM with the authorities to trust for `mqtts`; nil trusts the system's.
+    ///   - label: whose rows they are, for the log; nil when that is clear.
     /// - Throws: `SealedFileError` when the cursor cannot be read.
     package init(
         url: MosquittoURL, clientIdentifier: String, outbox: any OutboxReader, cursorPath: String,
         files: any FileStore, loop: MosquittoLoop, log: @escaping @Sendable (String) -> Void,
         retain: Bool = false,
-        authorityFile: String? = nil, limits: Limits = Limits(), clock: any HubClock = SystemClock()
+        authorityFile: String? = nil, label: String? = nil, limits: Limits = Limits(),
+        clock: any HubClock = SystemClock()
     ) throws {
         self.outbox = outbox
         self.loop = loop
         self.limits = limits
         self.clock = clock
         self.log = log
-        name = "downstream \(url)"
+        name = "downstream \(url)" + (label.map { " (\($0))" } ?? "")
         cursor = SinkCursor(path: cursorPath, files: files)
         var first = State()
         first.counters.position = try cursor.load() ?? 0

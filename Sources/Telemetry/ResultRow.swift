@@ -32,13 +32,8 @@ package struct ResultID: Hashable, Sendable, CustomStringConvertible {
 
     /// Appends the 32 digits.
     package func append(to bytes: inout [UInt8]) {
-        withUnsafeTemporaryAllocation(of: UInt8.self, capacity: 32) { digits in
-            for (word, first) in [(high, 0), (low, 16)] {
-                for index in 0..<16 {
-                    let digit = UInt8(truncatingIfNeeded: word >> UInt64(60 - index * 4)) & 15
-                    digits[first + index] = digit < 10 ? 0x30 + digit : 0x57 + digit
-                }
-            }
+        withUnsafeTemporaryAllocation(byteCount: Self.digitCount, alignment: 1) { digits in
+            write(to: digits)
             bytes.append(contentsOf: digits)
         }
     }

@@ -39,6 +39,8 @@ struct QueryClient: Sendable {
             var action: String
             var onError: String
             var startAt: String
+            /// What the configuration says, where the query was edited since.
+            var overridden: String?
         }
 
         var name: String

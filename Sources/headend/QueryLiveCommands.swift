@@ -34,6 +34,11 @@ struct QuerySettingOptions: ParsableArguments {
         help: ArgumentHelp(
             "Whether rows go to files: OUTPUT=false. (default: true)", valueName: "output=bool"))
     var file: [String] = []
+    @Option(
+        help: ArgumentHelp(
+            "Whether rows are forwarded to the hub's downstream too: OUTPUT=true. (default: false)",
+            valueName: "output=bool"))
+    var downstream: [String] = []
 
     var settings: [(String, String)] {
         let named = [
@@ -42,6 +47,7 @@ struct QuerySettingOptions: ParsableArguments {
         ]
         return named.compactMap { name, value in value.map { (name, $0) } } + topic.map { ("topic", $0) }
             + retain.map { ("retain", $0) } + file.map { ("file", $0) }
+            + downstream.map { ("downstream", $0) }
     }
 }
 
@@ -160,6 +166,9 @@ struct QueryShowCommand: AsyncParsableCommand {
         Console.line(
             "  late \(settings.late), out of order \(settings.outOfOrder), early \(settings.early), "
                 + "\(settings.action); errors: \(settings.onError); started at \(settings.startAt)")
+        if settings.overridden != nil {
+            Console.line("  edited while the hub ran: its configuration says otherwise")
+        }
         for sink in query.sinks {
             Console.line(
                 "  \(sink.name): \(sink.delivered) of \(sink.offered) rows delivered, \(sink.outbox) wait"

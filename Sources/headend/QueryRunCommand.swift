@@ -66,7 +66,10 @@ struct QueryRunCommand: ParsableCommand {
                 try outputs.write(rows)
             }
             try outputs.flush()
-            if !quiet { Console.note(Self.text(summary.counters)) }
+            if !quiet {
+                for note in replay.notes(plan) { Console.note("note: \(note)") }
+                Console.note(Self.text(summary.counters))
+            }
         } catch {
             throw Failure(error)
         }

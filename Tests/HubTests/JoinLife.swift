@@ -44,7 +44,7 @@ final class JoinLife {
         var definition = QueryDefinition(name: "join", text: text)
         definition.start = .earliest
         for definition in try QueryCatalog(place: place).definitions(configured: [definition], threads: 1) {
-            try fleet.add(try QueryOpener(definition, at: place, downstream: nil), mustOpen: true)
+            try fleet.add(try QueryOpener(definition, at: place), mustOpen: true)
         }
         look()
     }

@@ -66,7 +66,7 @@ private struct QueryWorld {
             checkpointLimits: checkpoints, log: { _ in })
         fleet = QueryFleet(queue: queue, storage: storage, clock: clock)
         for definition in try QueryCatalog(place: place).definitions(configured: [], threads: 1) {
-            try fleet.add(try QueryOpener(definition, at: place, downstream: nil), mustOpen: true)
+            try fleet.add(try QueryOpener(definition, at: place), mustOpen: true)
         }
     }
 

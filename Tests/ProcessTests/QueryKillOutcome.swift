@@ -13,7 +13,7 @@ struct QueryKillOutcome {
     private static let passing = "passing"
 
     /// Waits until nothing is open, and no row is on its way.
-    init(settled hub: HubProcess, seconds: Double = 120) throws {
+    init(settled hub: HubProcess, seconds: Double = 240) throws {
         var seen = ""
         let isSettled = try poll(seconds: seconds) { () -> Bool? in
             let queries = try hub.array("/api/v1/queries")
@@ -63,8 +63,10 @@ struct QueryKillOutcome {
     }
 
     /// The rows of an output, as they stand in its files.
-    func rows(of query: String, _ output: String) -> [String] {
-        files.filter { $0.key.hasPrefix("\(query)/\(output)/") }.sorted { $0.key < $1.key }.flatMap {
+    func rows(of query: String, _ output: String) -> [String] { rows(below: "\(query)/\(output)/") }
+
+    func rows(below path: String) -> [String] {
+        files.filter { $0.key.hasPrefix(path) }.sorted { $0.key < $1.key }.flatMap {
             String(decoding: $0.value, as: UTF8.self).split(separator: "\n").map(String.init)
         }
     }

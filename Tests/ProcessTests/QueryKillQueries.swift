@@ -76,13 +76,20 @@ enum QueryKillQueries {
             + "INTO top \(ownTime) \(byDevice) TumblingWindow(second, 2)",
         outputs: ["top"])
 
-    static var configuration: String {
-        var text = "minute_query: off\nqueries:\n"
+    /// - Parameters:
+    ///   - downstream: another broker that gets all rows of all outputs.
+    ///   - hasMinute: whether the query that ships with the hub runs too; its windows close after two minutes.
+    static func configuration(downstream: String, hasMinute: Bool) -> String {
+        var text = "downstream: \(downstream)\nminute_query: \(hasMinute ? "on" : "off")\nqueries:\n"
         for query in all {
             text += "  - name: \(query.name)\n    sql: \"\(query.text)\"\n    startAt: earliest\n"
             for (name, value) in query.settings { text += "    \(name): \(value)\n" }
-            let topics = query.topics.map { "\($0.output): { topic: \"\($0.topic)\", retain: true }" }
-            if !topics.isEmpty { text += "    outputs: { \(topics.joined(separator: ", ")) }\n" }
+            let outputs = query.outputs.map { output in
+                let topic = query.topics.first { $0.output == output }
+                let own = topic.map { "topic: \"\($0.topic)\", retain: true, " } ?? ""
+                return "\(output): { \(own)downstream: true }"
+            }
+            text += "    outputs: { \(outputs.joined(separator: ", ")) }\n"
         }
         return text
     }

@@ -6,6 +6,18 @@ import Telemetry
 
 // Other rows to join with, while queries run.
 extension QueryFleet {
+    /// How queries need the rows of a reference, each way with a query that does.
+    func plans(of reference: String) -> [(plan: ReferencePlan, query: String)] {
+        var found: [ReferencePlan: String] = [:]
+        for slot in slots {
+            for plan in slot.opener.plan?.references ?? []
+            where plan.name.lowercased() == reference.lowercased() && found[plan] == nil {
+                found[plan] = slot.name
+            }
+        }
+        return found.map { ($0.key, $0.value) }.sorted { $0.query < $1.query }
+    }
+
     /// Puts rows in force from the end of the log on: what is stored already is joined with the old ones, by queries
     /// that are behind as well.
     ///
@@ -15,14 +27,15 @@ extension QueryFleet {
         // What nobody joins with nobody can come to again.
         var needed = UInt64.max
         for slot in slots {
-            for (number, reference) in slot.opener.plan.references.enumerated()
+            guard let plan = slot.opener.plan else {
+                // It may name this one too.
+                needed = min(needed, slot.savedOffset)
+                continue
+            }
+            for (number, reference) in plan.references.enumerated()
             where reference.name.lowercased() == history.name.lowercased() {
-                do throws(QueryFailure) {
-                    tables.append((slot, number, try ReferenceTable(reference, contents.data)))
-                } catch {
-                    throw ReferenceError(
-                        .input, "\(ReferenceShelf.text(error)): the query \(slot.name) reads it so")
-                }
+                let table = try Self.table(reference, of: contents, in: history, for: slot.name)
+                tables.append((slot, number, table))
                 needed = min(needed, slot.savedOffset)
             }
         }
@@ -30,9 +43,22 @@ extension QueryFleet {
             contents, at: queue.durableEnd.bytes, loadedTicks: clock.wallTicks(), needed: needed,
             first: queue.firstOffset.bytes)
         for made in tables {
-            made.slot.job?.prepare(made.table, of: contents.hash, reference: made.reference)
+            made.slot.job?.prepare(made.table, reference: made.reference)
         }
         for slot in slots { slot.job?.lookForReferences() }
+    }
+
+    /// New rows as a query needs them.
+    ///
+    /// - Throws: `.input` when it cannot use them.
+    static func table(
+        _ plan: ReferencePlan, of contents: ReferenceContents, in history: ReferenceHistory, for query: String
+    ) throws -> ReferenceTable {
+        do {
+            return try history.table(plan, of: contents.hash, contents: contents)
+        } catch let error as QueryFailure {
+            throw ReferenceError(.input, "\(ReferenceShelf.text(error)): the query \(query) reads it so")
+        }
     }
 
     /// Gives those that read together the rows that are in force from a place on.
@@ -60,8 +86,8 @@ extension QueryJob {
         }
     }
 
-    func prepare(_ table: ReferenceTable, of hash: ReferenceHash, reference: Int) {
-        references.prepare(table, of: hash, reference: reference)
+    func prepare(_ table: ReferenceTable, reference: Int) {
+        references.prepare(table, reference: reference)
     }
 
     func lookForReferences() { references.look(from: position.bytes) }

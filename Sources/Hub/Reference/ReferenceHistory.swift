@@ -39,7 +39,16 @@ package final class ReferenceHistory: Sendable {
         var newest: ReferenceData?
         /// Others that somebody still joins with.
         var inUse: [ReferenceHash: Weak] = [:]
+        /// As queries need them, while somebody has them.
+        var tables: [TableKey: WeakTable] = [:]
+        /// The version that `stage` has put on disk last.
+        var staged: ReferenceHash?
     }
+    private struct TableKey: Hashable, Sendable {
+        var hash: ReferenceHash
+        var plan: ReferencePlan
+    }
+    private struct WeakTable: Sendable { weak var table: ReferenceTable? }
     private struct Weak: Sendable { weak var data: ReferenceData? }
 
     package let name: String
@@ -126,7 +135,32 @@ package final class ReferenceHistory: Sendable {
         return data
     }
 
+    /// A version as a query needs it, made once for all queries that need it so. Any thread; takes a second for a
+    /// million rows.
+    ///
+    /// - Parameter contents: the version's rows, when nobody can read them from disk yet.
+    /// - Throws: when the version's file is missing or damaged (`ReferenceError`), or its rows are of other types than
+    ///   the query declares (`QueryFailure`).
+    package func table(
+        _ plan: ReferencePlan, of hash: ReferenceHash, contents: ReferenceContents? = nil
+    ) throws -> ReferenceTable {
+        let key = TableKey(hash: hash, plan: plan)
+        if let known = state.withLock({ $0.tables[key]?.table }) { return known }
+        let table = try ReferenceTable(plan, try contents?.data ?? data(of: hash))
+        state.withLock { state in
+            state.tables = state.tables.filter { $0.value.table != nil }
+            state.tables[key] = WeakTable(table: table)
+        }
+        return table
+    }
+
     // MARK: Change
+
+    /// Puts a version on disk before it is adopted, so that `adopt` need not: for a thread that may wait.
+    package func stage(_ contents: ReferenceContents) throws {
+        try ReferenceFile.save(contents, in: directory, files: files)
+        state.withLock { $0.staged = contents.hash }
+    }
 
     /// Puts rows in force from a place of the log on, durably. When it throws, those before stay in force.
     ///
@@ -156,7 +190,8 @@ package final class ReferenceHistory: Sendable {
                 "\(name): \(limits.versionsMax) versions of it are needed by a query that is paused, failed or far "
                     + "behind: resume or remove that; until then the old rows stay")
         }
-        try ReferenceFile.save(contents, in: directory, files: files)
+        // Never removed in between: one thread stages and adopts.
+        if state.withLock({ $0.staged }) != contents.hash { try stage(contents) }
         try file.save(Self.bytes(entries, logIdentity))
         let saved = entries
         let isCurrent = saved.last?.hash == contents.hash
@@ -168,6 +203,7 @@ package final class ReferenceHistory: Sendable {
             }
             state.entries = saved
             state.newest = contents.data
+            state.staged = nil
         }
         let named = Set(saved.map(\.hash))
         var removed: Set<ReferenceHash> = []

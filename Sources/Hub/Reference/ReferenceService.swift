@@ -38,10 +38,11 @@ final class ReferenceService: Sendable {
 
     /// Opens the histories; a reference without one is read here, and in force from the beginning of the log on.
     ///
+    /// - Parameter mayLack: names, in small letters, of those that may be without rows until their file is right.
     /// - Throws: what is wrong with a file whose rows nobody knows yet, or what is damaged.
     init(
         _ sources: [ReferenceSource], queue: DeviceQueue, data: String, files: any FileStore,
-        clock: any HubClock,
+        clock: any HubClock, mayLack: Set<String> = [],
         log: @escaping @Sendable (String) -> Void
     ) throws {
         self.sources = sources
@@ -59,7 +60,10 @@ final class ReferenceService: Sendable {
                     let contents = try reader.read(source)
                     try history.begin(with: contents, loadedTicks: clock.wallTicks())
                 } catch {
-                    throw HubError("reference \(source.name): \(error)", isInput: error.kind == .input)
+                    // Else the first look tells of it.
+                    guard mayLack.contains(source.name.lowercased()) else {
+                        throw HubError("reference \(source.name): \(error)", isInput: error.kind == .input)
+                    }
                 }
             }
             histories.append(history)
@@ -79,9 +83,7 @@ final class ReferenceService: Sendable {
     /// Files that are of no use at the moment; the rows before them stay in force.
     var warnings: [String] {
         statuses.compactMap { status in
-            status.failure.map {
-                "reference \(status.source.name): \($0); the rows as they were stay in force"
-            }
+            status.failure.map { "reference \(status.source.name): \($0); \(status.consequence)" }
         }
     }
 
@@ -209,7 +211,7 @@ final class ReferenceService: Sendable {
             return isNews
         }
         if isNews, let failure {
-            log("reference \(sources[number].name): \(failure); the rows as they were stay in force")
+            log("reference \(sources[number].name): \(failure); \(statuses[number].consequence)")
         }
     }
 

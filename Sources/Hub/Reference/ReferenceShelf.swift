@@ -14,18 +14,29 @@ package struct ReferenceShelf: Sendable {
         histories.first { $0.name.lowercased() == name.lowercased() }
     }
 
-    /// Checks that a plan can use the rows as they are now.
+    /// What a plan joins with from a place of the log on, ready for whoever opens the query; also a check that it can
+    /// use those rows.
     ///
+    /// - Parameter offset: nil for the end of the log.
     /// - Throws: `.invalid` with the place in the file.
-    func check(_ plan: StreamPlan) throws {
+    func tables(_ plan: StreamPlan, at offset: UInt64? = nil) throws -> [ReferenceTable] {
         do {
-            for reference in plan.references {
-                guard let history = history(reference.name), let newest = history.newest else { continue }
-                _ = try ReferenceTable(reference, try history.data(of: newest.hash))
+            return try plan.references.compactMap { reference in
+                guard let history = history(reference.name) else { return nil }
+                guard let entry = offset.map({ history.entry(at: $0) }) ?? history.newest else {
+                    throw Self.withoutRows(history)
+                }
+                return try history.table(reference, of: entry.hash)
             }
         } catch let error as QueryFailure {
             throw QueryRequestError(.invalid, Self.text(error))
         }
+    }
+
+    static func withoutRows(_ history: ReferenceHistory) -> QueryRequestError {
+        QueryRequestError(
+            .unavailable,
+            "the reference data \(history.name) has no rows yet: headend reference list says why")
     }
 
     static func text(_ error: QueryFailure) -> String {
@@ -41,8 +52,9 @@ struct JoinedReferences {
     private let plan: StreamPlan
     /// By the plan's reference.
     private var hashes: [ReferenceHash?]
-    /// What is in force soon, ready.
-    private var prepared: [Int: (hash: ReferenceHash, table: ReferenceTable)] = [:]
+    /// What is in force now, and soon, so that it stays ready.
+    private(set) var current: [ReferenceTable?]
+    private var prepared: [Int: ReferenceTable] = [:]
     /// The place of the log from which on records are joined with other rows.
     private(set) var switchOffset = UInt64.max
 
@@ -50,6 +62,7 @@ struct JoinedReferences {
         self.shelf = shelf
         self.plan = plan
         hashes = plan.references.map { _ in nil }
+        current = hashes.map { _ in nil }
     }
 
     /// What comes into force for records from this place on, by the plan's reference; later places count from there.
@@ -58,21 +71,21 @@ struct JoinedReferences {
     mutating func advance(to offset: UInt64) throws -> [(reference: Int, table: ReferenceTable)] {
         var changes: [(reference: Int, table: ReferenceTable)] = []
         for (number, reference) in plan.references.enumerated() {
-            guard let history = shelf.history(reference.name), let entry = history.entry(at: offset) else {
+            guard let history = shelf.history(reference.name) else {
                 throw QueryRequestError(
                     .invalid, "the reference data \(reference.name) is missing: name its file in references:")
             }
+            guard let entry = history.entry(at: offset) else { throw ReferenceShelf.withoutRows(history) }
             if hashes[number] == entry.hash { continue }
-            var table = prepared[number]?.hash == entry.hash ? prepared[number]?.table : nil
             do {
-                if table == nil { table = try ReferenceTable(reference, try history.data(of: entry.hash)) }
+                changes.append((number, try history.table(reference, of: entry.hash)))
             } catch let error as QueryFailure {
                 throw QueryRequestError(.invalid, ReferenceShelf.text(error))
             }
-            if let table { changes.append((number, table)) }
-            if prepared[number]?.hash == entry.hash { prepared[number] = nil }
         }
         for change in changes {
+            current[change.reference] = change.table
+            if prepared[change.reference] === change.table { prepared[change.reference] = nil }
             let name = plan.references[change.reference].name
             hashes[change.reference] = shelf.history(name)?.entry(at: offset)?.hash
         }
@@ -91,7 +104,5 @@ struct JoinedReferences {
     }
 
     /// Keeps a table for the moment when its rows come into force.
-    mutating func prepare(_ table: ReferenceTable, of hash: ReferenceHash, reference: Int) {
-        prepared[reference] = (hash, table)
-    }
+    mutating func prepare(_ table: ReferenceTable, reference: Int) { prepared[reference] = table }
 }

@@ -18,6 +18,13 @@ struct ReferenceStatus: Sendable {
         entries = history.entries
     }
 
+    /// What becomes of queries while the file is of no use.
+    var consequence: String {
+        entries.isEmpty
+            ? "there are no rows of it yet, and the queries that join with it wait"
+            : "the rows as they were stay in force"
+    }
+
     var value: Value {
         let newest = entries.last
         return .record([

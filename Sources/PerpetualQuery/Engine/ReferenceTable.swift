@@ -5,8 +5,9 @@ import Telemetry
 ///
 /// Values are equal as `=` says: a text that is a number finds the number, one that is a time the time.
 ///
-/// Raw pointers: values point into the data, which the table keeps, or to bytes that it owns and frees in deinit.
-package final class ReferenceTable {
+/// `@unchecked Sendable`: nothing is written after init, whatever thread reads. Raw pointers: values point into the
+/// data, which the table keeps, or to bytes that it owns and frees in deinit.
+package final class ReferenceTable: @unchecked Sendable {
     private let plan: ReferencePlan
     private let data: ReferenceData
     private let columnCount: Int
