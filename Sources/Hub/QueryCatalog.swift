@@ -23,6 +23,7 @@ struct QueryCatalog {
                         : "two queries are called \(definition.name); names are unique")
             }
         }
+        try finishBeginnings()
         let made = Mutex<[Int: Result<QueryDefinition, any Error>]>([:])
         SideBySide.run(configured.count, threads: threads) { number in
             let result = Result { try merged(configured[number]) }
@@ -42,6 +43,57 @@ struct QueryCatalog {
             definitions.append(stored)
         }
         return definitions
+    }
+
+    /// Sets aside what a query has, and notes what it is from now on. A crash in between leaves the query of before, or
+    /// one that `finishBeginnings` lets begin.
+    func beginAnew(_ definition: QueryDefinition, in folder: QueryFolder) throws {
+        var pending = definition
+        pending.beginsAnew = true
+        try folder.save(pending)
+        let aside = try folder.setAside()
+        try folder.save(definition)
+        try QueryFolder(path: aside, results: "", files: place.files).save(definition)
+    }
+
+    /// Goes on with what a crash cut off in `beginAnew`.
+    private func finishBeginnings() throws {
+        let root = place.data + "/query"
+        let names = place.files.exists(root) ? try place.files.list(root) : []
+        func folder(_ name: String) -> QueryFolder {
+            var folder = place.folder(of: name)
+            folder.appended = folder.grownFiles
+            return folder
+        }
+        for name in names where !name.contains(".") {
+            guard var pending = try place.folder(of: name).loadDefinition(), pending.beginsAnew else {
+                continue
+            }
+            pending.beginsAnew = false
+            try beginAnew(pending, in: folder(name))
+        }
+        var newest: [String: Int] = [:]
+        for name in names {
+            let parts = name.split(separator: ".", maxSplits: 1)
+            guard parts.count == 2, parts[1].hasPrefix("aside-"), let number = Int(parts[1].dropFirst(6))
+            else {
+                continue
+            }
+            newest[String(parts[0])] = max(newest[String(parts[0])] ?? 0, number)
+        }
+        for (name, number) in newest.sorted(by: { $0.key < $1.key }) {
+            let aside = QueryFolder(
+                path: "\(root)/\(name).aside-\(number)", results: "", files: place.files)
+            // What is damaged there is nobody's any more.
+            guard var pending = (try? aside.loadDefinition()) ?? nil, pending.beginsAnew else { continue }
+            pending.beginsAnew = false
+            if !place.files.exists(folder(name).path + "/definition") {
+                try folder(name).setFilesAside(number)
+                try folder(name).save(pending)
+            }
+            // Who removes the query's folder later means it.
+            try aside.save(pending)
+        }
     }
 
     /// References that queries join with which were added at run time, and no configured one does: what is wrong with

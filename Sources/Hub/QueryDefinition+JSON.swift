@@ -27,6 +27,7 @@ extension QueryDefinition {
                     })),
         ]
         if let startOffset { columns.append(Column("startOffset", .bigint(Int64(startOffset)))) }
+        if beginsAnew { columns.append(Column("beginsAnew", .boolean(true))) }
         if let overridden { columns.append(Column("overridden", .text(overridden))) }
         if let rowsAfter { columns.append(Column("rowsAfter", .time(rowsAfter))) }
         return .record(columns)
@@ -61,6 +62,7 @@ extension QueryDefinition {
             case ("paused", .boolean(let flag)): isPaused = flag
             case ("configured", .boolean(let flag)): isConfigured = flag
             case ("overridden", .text(let text)): overridden = text
+            case ("beginsAnew", .boolean(let flag)): beginsAnew = flag
             case ("startOffset", .bigint(let offset)): startOffset = UInt64(max(offset, 0))
             case ("rowsAfter", .text(let time)): rowsAfter = EventTime.parse(time)
             case ("late", .text(let text)), ("outOfOrder", .text(let text)), ("early", .text(let text)),

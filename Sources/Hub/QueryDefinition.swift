@@ -50,6 +50,8 @@ package struct QueryDefinition: Sendable, Equatable {
     package var isConfigured = false
     /// What the configuration said, as JSON, when this one was edited while the hub ran; nil when the two agree.
     var overridden: String?
+    /// It was told to begin anew, and what it had is not aside yet: a start goes on there.
+    var beginsAnew = false
     /// Where it began, once that was decided.
     var startOffset: UInt64?
     /// Rows at or before this time are left out: their windows began before the start.

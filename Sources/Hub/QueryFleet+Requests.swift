@@ -86,8 +86,7 @@ extension QueryFleet {
         if isTrial { return (false, effect + warning) }
         let opener = try QueryOpener(definition, at: place)
         try close(slot, isLast: true)
-        _ = try slot.opener.folder.setAside()
-        try folder.save(definition)
+        try catalog.beginAnew(definition, in: slot.opener.folder)
         replace(slot, opener)
         return (false, effect + warning)
     }

@@ -56,11 +56,16 @@ struct QueryFolder {
         var number = 1
         while files.exists("\(path).aside-\(number)") { number += 1 }
         try files.rename(path, to: "\(path).aside-\(number)")
+        try setFilesAside(number)
+        return "\(path).aside-\(number)"
+    }
+
+    /// The second half of `setAside`; nothing happens where it was done.
+    func setFilesAside(_ number: Int) throws {
         for output in appended.sorted() + ["_late", "_errors"] {
             let file = "\(results)/\(output)/\(output).jsonl"
             if files.exists(file) { try files.rename(file, to: "\(file).aside-\(number)") }
         }
-        return "\(path).aside-\(number)"
     }
 
     /// Up to where of the log the last checkpoint goes; nil without one.

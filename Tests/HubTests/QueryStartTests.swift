@@ -179,6 +179,46 @@ struct QueryStartTests {
         #expect(second.queue.retention.holds.map(\.name) == ["query join"])
     }
 
+    @Test(
+        "one that begins anew is there after a crash, whichever step of that was the last one",
+        arguments: 0..<6)
+    func beginningCut(step: Int) throws {
+        let files = MemoryFileStore()
+        let first = try QueryStart(files)
+        try first.put("pass", Self.pass)
+        try first.store(1)
+        first.end()
+        #expect(first.rows("pass/p/p.jsonl") == 1)
+        // As `QueryCatalog.beginAnew` does it, up to some step.
+        let folder = first.service.place.folder(of: "pass")
+        var pending = try first.status("pass").definition
+        pending.version = 2
+        pending.beginsAnew = true
+        try folder.save(pending)
+        if step >= 1 { try files.rename(folder.path, to: folder.path + ".aside-1") }
+        if step >= 2 {
+            try files.rename("/data/results/pass/p/p.jsonl", to: "/data/results/pass/p/p.jsonl.aside-1")
+        }
+        if step >= 3 { try files.createDirectory(folder.path) }
+        pending.beginsAnew = false
+        if step >= 4 { try folder.save(pending) }
+        if step >= 5 {
+            try QueryFolder(path: folder.path + ".aside-1", results: "", files: files).save(pending)
+        }
+
+        let second = try QueryStart(files)
+        for _ in 0..<3 { second.fleet.turn(isStopping: false) }
+        second.end()
+        let status = try second.status("pass")
+        #expect(status.failure == nil)
+        #expect(status.definition.version == 2)
+        #expect(!status.definition.beginsAnew)
+        #expect(second.rows("pass/p/p.jsonl") == 1)
+        // Only the crash brings it back, not what it left.
+        try second.fleet.delete("pass", at: second.service.place)
+        #expect(try QueryStart(files).fleet.slots.isEmpty)
+    }
+
     @Test("a configured one that joins with what is not there keeps the hub from starting")
     func configuredMissing() throws {
         #expect(throws: QueryRequestError.self) {

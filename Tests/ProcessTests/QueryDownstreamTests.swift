@@ -28,7 +28,7 @@ struct QueryDownstreamTests {
         let witness = try broker.subscriber("site/#", options: ["-c", "-i", "witness"])
         let hub = try HubProcess(["--downstream", broker.url + "/site", "--no-minute-query"])
         let path = "/api/v1/queries/split?downstream="
-        let wrong = try hub.request("PUT", path + "hi=true", Self.text)
+        let wrong = try hub.request("PUT", path + "hig=true", Self.text)
         #expect(wrong.status == 400)
         #expect(wrong.text.contains("did you mean high?"), "\(wrong.text)")
         #expect(try hub.request("PUT", path + "high=true", Self.text).status == 201)
