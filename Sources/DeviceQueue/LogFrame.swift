@@ -26,7 +26,8 @@ package struct LogFrame {
     package var record: RecordView {
         RecordView(
             device: base.device, sequence: base.sequence, arrivalTime: EventTime(ticks: base.arrivalTicks),
-            eventTime: EventTime(ticks: base.eventTicks), offset: offset, payload: base.payloadBuffer)
+            eventTime: EventTime(ticks: base.eventTicks), offset: offset, payload: base.payloadBuffer,
+            topic: base.topicBuffer, properties: base.propertiesBuffer)
     }
     package var topic: UnsafeRawBufferPointer { base.topicBuffer }
     package var properties: UnsafeRawBufferPointer { base.propertiesBuffer }

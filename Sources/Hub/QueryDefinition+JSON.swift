@@ -1,4 +1,5 @@
 import PerpetualQuery
+import QueryLanguage
 import Telemetry
 
 // A definition as JSON: on disk, in answers, and its parts as text in requests and configurations.
@@ -10,7 +11,10 @@ extension QueryDefinition {
             Column("late", .text(Self.text(timePolicy.lateToleranceTicks))),
             Column("outOfOrder", .text(Self.text(timePolicy.outOfOrderToleranceTicks))),
             Column("early", .text(Self.text(timePolicy.earlyToleranceTicks))),
-            Column("action", .text("\(timePolicy.lateAction)")), Column("onError", .text(onError.rawValue)),
+            Column("action", .text("\(timePolicy.lateAction)")),
+            Column("watermarkOver", watermarkOver.isEmpty ? .null : .text(watermarkOver)),
+            Column("idleAfter", settings.minimumWatermark.map { .text(Self.text($0.idleTicks)) } ?? .null),
+            Column("onError", .text(onError.rawValue)),
             Column("errorPolicies", .array(OnError.allCases.map { .text($0.rawValue) })),
             Column("startAt", .text(startText)), Column("paused", .boolean(isPaused)),
             Column("configured", .boolean(isConfigured)),
@@ -66,7 +70,8 @@ extension QueryDefinition {
             case ("startOffset", .bigint(let offset)): startOffset = UInt64(max(offset, 0))
             case ("rowsAfter", .text(let time)): rowsAfter = EventTime.parse(time)
             case ("late", .text(let text)), ("outOfOrder", .text(let text)), ("early", .text(let text)),
-                ("action", .text(let text)), ("startAt", .text(let text)):
+                ("action", .text(let text)), ("startAt", .text(let text)),
+                ("watermarkOver", .text(let text)), ("idleAfter", .text(let text)):
                 guard (try? set(column.name, text)) != nil else { return nil }
             case ("onError", .text(let text)):
                 // Until `divert` had its own name, `drop` stood for it.
@@ -98,7 +103,9 @@ extension QueryDefinition {
 
     // MARK: Settings as text
 
-    package static let settingNames = ["late", "outOfOrder", "early", "action", "onError", "startAt"]
+    package static let settingNames = [
+        "late", "outOfOrder", "early", "action", "watermarkOver", "idleAfter", "onError", "startAt",
+    ]
 
     /// Sets one of `settingNames`.
     ///
@@ -110,7 +117,7 @@ extension QueryDefinition {
         }
         let isUnlimited = text == "unlimited" && setting != "outOfOrder"
         switch setting {
-        case "late", "outOfOrder", "early":
+        case "late", "outOfOrder", "early", "idleAfter":
             guard let ticks = isUnlimited ? TimePolicy.unlimited : Self.ticks(text) else {
                 throw fail(
                     "a time such as 500ms, 30s, 5m or 1h" + (setting == "outOfOrder" ? "" : ", or unlimited"))
@@ -118,6 +125,7 @@ extension QueryDefinition {
             switch setting {
             case "late": timePolicy.lateToleranceTicks = ticks
             case "early": timePolicy.earlyToleranceTicks = ticks
+            case "idleAfter": idleAfterTicks = ticks
             default: timePolicy.outOfOrderToleranceTicks = ticks
             }
         case "action":
@@ -126,6 +134,12 @@ extension QueryDefinition {
             case "drop": timePolicy.lateAction = .drop
             case "divert": timePolicy.lateAction = .divert
             default: throw fail("adjust, drop or divert", ["adjust", "drop", "divert"])
+            }
+        case "watermarkOver":
+            do throws(QueryError) {
+                if !text.isEmpty { watermarkOver = try MinimumWatermark(fields: text, idleTicks: nil).text }
+            } catch {
+                throw QueryRequestError(.invalid, error.render(source: text, name: setting))
             }
         case "onError":
             guard let policy = OnError(rawValue: text) else {

@@ -42,6 +42,10 @@ package struct QueryDefinition: Sendable, Equatable {
     /// Part of result ids: raised when the query begins anew with another meaning.
     package var version = 1
     package var timePolicy: TimePolicy
+    /// Fields that name a device: time is then that of the device furthest behind. Empty: it is not.
+    package var watermarkOver = ""
+    /// How long a device may be silent until it is not waited for, in ticks; nil: the default of that.
+    package var idleAfterTicks: Int64?
     package var onError = OnError.divert
     package var start = Start.now
     package var outputs: [Output] = []
@@ -86,6 +90,7 @@ package struct QueryDefinition: Sendable, Equatable {
     var settings: StreamSettings {
         var settings = StreamSettings()
         settings.timePolicy = timePolicy
+        settings.minimumWatermark = minimumWatermark
         settings.errorPolicy =
             switch onError {
             case .divert: .divert
@@ -100,9 +105,16 @@ package struct QueryDefinition: Sendable, Equatable {
         overridden.flatMap { QueryDefinition(json: Array($0.utf8)) }?.isSame(configured) ?? false
     }
 
+    /// nil: there is none, or `set` refused it.
+    private var minimumWatermark: MinimumWatermark? {
+        if watermarkOver.isEmpty { return nil }
+        return try? MinimumWatermark(fields: watermarkOver, idleTicks: idleAfterTicks)
+    }
+
     /// Whether the two say the same, wherever they stand.
     func isSame(_ other: QueryDefinition) -> Bool {
         text == other.text && timePolicy == other.timePolicy && onError == other.onError
+            && settings.minimumWatermark == other.settings.minimumWatermark
             && outputs.sorted { $0.name < $1.name } == other.outputs.sorted { $0.name < $1.name }
     }
 }
@@ -147,6 +159,12 @@ extension QueryDefinition {
         guard isName, name.first?.isLetter == true else {
             throw QueryRequestError(
                 .invalid, "\"\(name)\" is no name of a query: letters, digits, - and _, a letter first")
+        }
+        guard idleAfterTicks == nil || !watermarkOver.isEmpty else {
+            throw QueryRequestError(
+                .invalid,
+                "\(name): idleAfter says how long watermarkOver waits for a silent device: name the devices too, "
+                    + "such as watermarkOver: deviceId")
         }
         let (plan, errors) = QueryPlanner.plan(
             text: text, name: name, version: version, settings: settings, referenceInputs: references,

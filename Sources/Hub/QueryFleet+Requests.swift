@@ -96,10 +96,11 @@ extension QueryFleet {
         let status = status(of: slot)
         let open = status.openGroups + status.waitingRows + status.joinedRows
         let waiting = status.sinks.first { $0.name == DownstreamDelivery.name }?.outbox ?? 0
+        let lost = Counted.text(open, "group or row", "groups and rows")
+        let unsent = Counted.text(waiting, "row that waits", "rows that wait")
         return
-            "begins anew at \(definition.startText), with new result ids; what is open now (\(open) groups and rows) "
-            + "gives no result"
-            + (waiting > 0 ? ", and \(waiting) rows that wait for the downstream are not sent" : "")
+            "begins anew at \(definition.startText), with new result ids; what is open now (\(lost)) gives no result"
+            + (waiting > 0 ? ", and \(unsent) for the downstream \(waiting == 1 ? "is" : "are") not sent" : "")
     }
 
     /// Notes in a definition that it is not what the configuration says, or is that again.

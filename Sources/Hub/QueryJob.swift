@@ -266,6 +266,7 @@ package final class QueryJob: @unchecked Sendable {
         status.lastDropped = lastDropped ?? query.lastDropped?.description
         status.misplaced = query.lastMisplaced
         status.joinSides = query.joinSides
+        status.lastDevice = query.lastDevice
         status.shape = query.shape
         return status
     }

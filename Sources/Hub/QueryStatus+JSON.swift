@@ -27,6 +27,15 @@ extension QueryStatus {
                     ])
                 } ?? .null),
             Column(
+                "lastDevice",
+                lastDevice.map { last in
+                    .record([
+                        Column("device", .text(last.device)), Column("time", .time(last.time)),
+                        Column("idleAt", last.idleAt.map { .time($0) } ?? .null),
+                        Self.number("devices", UInt64(last.deviceCount)),
+                    ])
+                } ?? .null),
+            Column(
                 "counters",
                 .record([
                     Self.number("events", counters.events), Self.number("notJSON", counters.notJSON),

@@ -11,7 +11,8 @@ extension QueryStatus {
         let name = definition.name
         switch state {
         case .paused:
-            return "It is paused, and \(backlog) bytes of the log wait for it, which retention keeps: "
+            return
+                "It is paused, and \(Counted.text(backlog, "byte")) of the log wait for it, which retention keeps: "
                 + "headend query resume \(name)."
         case .failed: return "It does not run, and is tried again every second: \(failure ?? "")."
         case .blocked:
@@ -21,7 +22,7 @@ extension QueryStatus {
         case .stopped:
             return "A row could not be computed (on error: stop): \(failure ?? ""). Edit the query, or "
                 + "headend query resume \(name)."
-        case .catchingUp: return "It reads what came before: \(backlog) bytes to go."
+        case .catchingUp: return "It reads what came before: \(Counted.text(backlog, "byte")) to go."
         case .running: break
         }
         return ([progress] + blockedSinks + absentFields + misplacedEvents + begin).joined(separator: " ")
@@ -30,27 +31,56 @@ extension QueryStatus {
     private var progress: String {
         if let window = nextWindow { return open(window) }
         if waitingRows > 0 {
-            return "\(waitingRows) rows wait until time is past them by the out-of-order tolerance of "
-                + "\(Self.span(definition.timePolicy.outOfOrderToleranceTicks))\(since)."
+            return wait
         }
         if joinedRows > 0 {
             return
-                "\(joinSides.left) rows of the left side of the join and \(joinSides.right) of the right wait "
-                + "for partners\(since)."
+                "\(Counted.text(joinSides.left, "row")) of the left side of the join and \(joinSides.right) of the "
+                + "right wait for partners\(since).\(holder ?? "")"
         }
         if counters.events == 0 { return "No event has come since it began." }
         if counters.notJSON == counters.events {
-            return "None of \(counters.events) events is a JSON object, so they have no fields."
+            return
+                "None of \(events) is a JSON object, so they have no fields."
         }
         if counters.accepted == 0 {
             return
-                "None of \(counters.events) events counts: \(counters.early) were early, \(counters.late) late, "
+                "None of \(events) counts: \(counters.early) were early, \(counters.late) late, "
                 + "\(counters.outOfOrder) out of order, \(counters.withoutTime) had no time in TIMESTAMP BY."
         }
         if counters.rows == 0 {
-            return "\(counters.accepted) events came, and none passed the conditions (WHERE, HAVING, JOIN)."
+            let accepted = Counted.text(counters.accepted, "event")
+            return
+                "\(accepted) came, and none passed the conditions (WHERE, HAVING, JOIN)."
         }
         return "Nothing is open: all that came has its result."
+    }
+
+    private var events: String { Counted.text(counters.events, "event") }
+
+    /// Rows that are put in order.
+    private var wait: String {
+        let policy = definition.timePolicy
+        let tolerance = policy.outOfOrderToleranceTicks
+        var text = "\(Counted.text(waitingRows, "row waits", "rows wait")) until time is past"
+        text += tolerance > 0 ? " by the out-of-order tolerance of \(Self.span(tolerance))" : ""
+        // What is older than that when it comes is late, so nothing can come before them any more.
+        if policy.lateToleranceTicks != TimePolicy.unlimited {
+            text += ", or the hub's clock by the late tolerance of \(Self.span(policy.lateToleranceTicks))"
+        }
+        return text + "\(since).\(holder ?? "")"
+    }
+
+    /// Whom time waits for.
+    private var holder: String? {
+        guard shape.waitsForDevices else { return nil }
+        guard let last = lastDevice else {
+            return " No device is waited for: none has sent anything for as long as idleAfter says."
+        }
+        let end = last.idleAt.map { ", or the hub's clock is past \($0)" } ?? " (idleAfter is unlimited)"
+        return
+            " It waits for \(last.device), furthest behind of \(Counted.text(last.deviceCount, "device")) at "
+            + "\(last.time), until that sends something later\(end)."
     }
 
     /// How far time is.
@@ -68,21 +98,26 @@ extension QueryStatus {
         }
         let what = shape.hasSessions ? "session or window" : "window"
         let longer = shape.hasSessions ? " One that comes before makes a session longer." : ""
+        let closing =
+            holder == nil ? "An event that moves it past the end closes it" : "Events past the end close it"
+        let time = window.time?.description ?? "not known yet"
         return "The \(what) that ends at \(window.end) is open\(owner): its time is "
-            + "\(window.time?.description ?? "not known yet"). An event that moves it past the end closes it\(clock)."
-            + longer
+            + "\(time).\(holder ?? "") \(closing)\(clock)." + longer
     }
 
     private var blockedSinks: [String] {
         sinks.compactMap { sink in
-            sink.failure.map { "\(sink.outbox) rows wait for \(sink.name), which is tried again: \($0)." }
+            let rows = Counted.text(sink.outbox, "row waits", "rows wait")
+            return sink.failure.map { "\(rows) for \(sink.name), which is tried again: \($0)." }
         }
     }
 
     private var absentFields: [String] {
         missingFields.map { missing in
             let hint = missing.suggestion.map { "; did you mean \"\($0)\"?" } ?? "."
-            return "The field \"\(missing.field)\" was in none of \(missing.events) events looked at\(hint)"
+            return
+                "The field \"\(missing.field)\" was in none of "
+                + "\(Counted.text(missing.events, "event")) looked at\(hint)"
         }
     }
 
@@ -98,7 +133,8 @@ extension QueryStatus {
             guard counters.events > 0, count * 10 > counters.events else { return nil }
             let what = event.reason == "out_of_order" ? "out of order" : event.reason
             let last =
-                "\(count) of \(counters.events) events were \(what), the last of \(event.device): it said "
+                "\(count) of \(events) \(count == 1 ? "was" : "were") \(what), the last of "
+                + "\(event.device): it said "
                 + "\(event.eventTime) and came at \(event.arrivalTime)"
             switch event.reason {
             case "early":
@@ -111,7 +147,7 @@ extension QueryStatus {
                     + "to \(Self.span(definition.timePolicy.lateToleranceTicks))."
             default:
                 let over =
-                    shape.hasTimelines
+                    shape.hasTimelines || shape.waitsForDevices
                     ? ""
                     : " One device with a fast clock does this to all others: TIMESTAMP BY … OVER device."
                 return last + ", when time was \(event.watermark?.description ?? "not known").\(over)"

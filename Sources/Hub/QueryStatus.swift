@@ -51,6 +51,8 @@ package struct QueryStatus: Sendable {
     package var misplaced: [LiveQuery.Misplaced] = []
     /// Rows that joins keep, by side.
     package var joinSides = (left: 0, right: 0)
+    /// With `watermarkOver`, the device for which time waits.
+    package var lastDevice: LiveQuery.LastDevice?
     package var shape = LiveQuery.Shape()
     /// Fields of the text that no event has.
     var missingFields: [FieldCensus.Missing] = []

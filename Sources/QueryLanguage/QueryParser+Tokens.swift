@@ -98,11 +98,32 @@ extension QueryParser {
     }
 
     func notSupported(_ span: SourceSpan, _ what: String) -> QueryError {
-        QueryError(
-            span, "\(what) is not supported yet",
-            hint:
-                "the language is that of Azure Stream Analytics, without pattern matching, anomaly "
-                + "detection, most of geography and user functions")
+        QueryError(span, "\(what) is not supported yet", hint: Self.alternative(to: what.lowercased()))
+    }
+
+    /// What does most of the same.
+    private static func alternative(to what: String) -> String {
+        switch what {
+        case "match_recognize":
+            "for events that follow each other write LAG(…) OVER (… LIMIT DURATION(…) WHEN …), or JOIN the input "
+                + "with itself ON DATEDIFF(…) BETWEEN … AND …"
+        case "emit":
+            "results are final and come once, at the end of a window; for more of them write "
+                + "HoppingWindow(minute, 10, 1)"
+        case "anomalydetection_spikeanddip", "anomalydetection_changepoint":
+            "compare with what was before: value > AVG(value) OVER (LIMIT DURATION(…)) "
+                + "+ 3 * STDEV(value) OVER (LIMIT DURATION(…))"
+        case _ where what.hasPrefix("udf.") || what.hasPrefix("uda."):
+            "a query calls functions of the language only: CASE, or a JOIN with reference data, does most of it"
+        case "createlinestring", "createpolygon":
+            "write GeoJSON: JSON_PARSE('{\"type\":\"Polygon\",\"coordinates\":[[[lon,lat],…]]}'), or keep it in "
+                + "reference data"
+        case "st_overlaps", "st_intersects":
+            "of areas there is ST_WITHIN(point or polygon, polygon), and of points ST_DISTANCE(a, b)"
+        default:
+            "the language is that of Azure Stream Analytics, without pattern matching, anomaly detection and "
+                + "user functions"
+        }
     }
 
     /// An expression node, within the height that every later walk can bear.

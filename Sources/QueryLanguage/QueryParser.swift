@@ -36,6 +36,26 @@ package struct QueryParser {
         return (document, errors + (cut.map { [$0] } ?? []))
     }
 
+    /// Reads names of fields, separated by commas: `deviceId`, or `plant.name, [line 2]`.
+    ///
+    /// - Throws: the first thing that is no name of a field, with its place in the text.
+    package static func fields(of text: String) throws(QueryError) -> [[PathElement]] {
+        let (tokens, cut) = Lexer.tokens(of: text)
+        if let cut { throw cut }
+        var parser = QueryParser(tokens: tokens, limits: QueryLimits())
+        var fields: [[PathElement]] = []
+        repeat {
+            let field = try parser.expression()
+            guard case .column(let path) = field.kind else {
+                throw QueryError(
+                    field.span, "this is no name of a field", hint: "write deviceId, or plant.line")
+            }
+            fields.append(path)
+        } while parser.accept(",")
+        guard parser.current.kind == .end else { throw parser.expected("`,` and another field, or the end") }
+        return fields
+    }
+
     /// - Parameter isCut: the tokens stop at a piece that is none, which is reported: what the last statement
     ///   lacks is then an echo.
     private mutating func statements(into document: inout QueryDocument, isCut: Bool) -> [QueryError] {

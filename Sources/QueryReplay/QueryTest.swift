@@ -1,6 +1,7 @@
 import Foundation
 package import PerpetualQuery
 package import Platform
+import QueryLanguage
 package import ReferenceFiles
 import Telemetry
 
@@ -13,7 +14,7 @@ import Telemetry
 /// ```
 /// An input of the type `Reference Data` is a file to join with; of an SQLite database `FILE#TABLE`.
 /// Ours, beside each other in the configuration or in a case: `Late`, `OutOfOrder` (`"30s"`), `Policy`,
-/// `Arrival`, `Dedup`. Paths are relative to the configuration.
+/// `WatermarkOver`, `IdleAfter`, `Arrival`, `Dedup`. Paths are relative to the configuration.
 package struct QueryTest {
     package struct Case: Sendable {
         package var name: String
@@ -98,6 +99,21 @@ package struct QueryTest {
         case "drop": settings.timePolicy.lateAction = .drop
         case "divert": settings.timePolicy.lateAction = .divert
         default: throw ReplayError(.input, "\(node.place): Policy is adjust, drop or divert")
+        }
+        let idle = try node.optionalText("IdleAfter")
+        if let fields = try node.optionalText("WatermarkOver") {
+            var idleTicks: Int64?
+            if let idle {
+                idleTicks = idle == "unlimited" ? TimePolicy.unlimited : try ticks(idle, "IdleAfter", node)
+            }
+            do throws(QueryError) {
+                settings.minimumWatermark = try MinimumWatermark(fields: fields, idleTicks: idleTicks)
+            } catch {
+                throw ReplayError(
+                    .input, error.render(source: fields, name: "\(node.place): WatermarkOver"))
+            }
+        } else if idle != nil {
+            throw ReplayError(.input, "\(node.place): IdleAfter stands beside WatermarkOver")
         }
         return settings
     }

@@ -56,7 +56,7 @@ package enum RowDifference {
         }
         var surplus = left.compactMap { $0 }
         if missing.isEmpty, surplus.isEmpty { return [] }
-        var lines = ["\(output): \(expected.count) rows expected, \(actual.count) came"]
+        var lines = ["\(output): \(Counted.text(expected.count, "row")) expected, \(actual.count) came"]
         for row in missing.prefix(linesMax) {
             // The row that differs least stands beside it.
             let near = surplus.indices.min { distance(row, surplus[$0]) < distance(row, surplus[$1]) }

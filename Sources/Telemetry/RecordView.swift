@@ -12,11 +12,18 @@ package struct RecordView {
     package var offset: QueueOffset
     /// The payload as it was published.
     package var payload: UnsafeRawBufferPointer
+    package var topic: UnsafeRawBufferPointer
+    /// MQTT 5 publish properties as they came (without their length), empty on 3.1.1.
+    package var properties: UnsafeRawBufferPointer
 
     @inlinable package init(
         device: UInt32, sequence: UInt64, arrivalTime: EventTime, eventTime: EventTime, offset: QueueOffset,
-        payload: UnsafeRawBufferPointer
+        payload: UnsafeRawBufferPointer,
+        topic: UnsafeRawBufferPointer = UnsafeRawBufferPointer(start: nil, count: 0),
+        properties: UnsafeRawBufferPointer = UnsafeRawBufferPointer(start: nil, count: 0)
     ) {
+        self.topic = topic
+        self.properties = properties
         self.device = device
         self.sequence = sequence
         self.arrivalTime = arrivalTime

@@ -37,6 +37,8 @@ struct QueryClient: Sendable {
             var outOfOrder: String
             var early: String
             var action: String
+            var watermarkOver: String?
+            var idleAfter: String?
             var onError: String
             var startAt: String
             /// What the configuration says, where the query was edited since.

@@ -1,5 +1,6 @@
 import ArgumentParser
 import Foundation
+import Telemetry
 
 /// What a query is given beside its text, on the command line.
 struct QuerySettingOptions: ParsableArguments {
@@ -12,6 +13,18 @@ struct QuerySettingOptions: ParsableArguments {
     @Option(help: ArgumentHelp("How far an event may be ahead of its arrival: 5m.", valueName: "duration"))
     var early: String?
     @Option(help: "adjust, drop or divert what is later, or more out of order.") var policy: String?
+    @Option(
+        name: .customLong("watermark-over"),
+        help: ArgumentHelp(
+            "Time waits for the device that is furthest behind: which fields name a device.",
+            valueName: "fields"))
+    var watermarkOver: String?
+    @Option(
+        name: .customLong("idle-after"),
+        help: ArgumentHelp(
+            "With --watermark-over, how long a device may be silent until it is not waited for. (default: 1m)",
+            valueName: "duration"))
+    var idleAfter: String?
     @Option(name: .customLong("start-at"), help: "now, earliest or an ISO 8601 time. (default: now)")
     var startAt: String?
     @Option(
@@ -43,7 +56,8 @@ struct QuerySettingOptions: ParsableArguments {
     var settings: [(String, String)] {
         let named = [
             ("late", late), ("outOfOrder", outOfOrder), ("early", early), ("action", policy),
-            ("startAt", startAt), ("onError", onError),
+            ("watermarkOver", watermarkOver), ("idleAfter", idleAfter), ("startAt", startAt),
+            ("onError", onError),
         ]
         return named.compactMap { name, value in value.map { (name, $0) } } + topic.map { ("topic", $0) }
             + retain.map { ("retain", $0) } + file.map { ("file", $0) }
@@ -127,9 +141,10 @@ struct QueryListCommand: AsyncParsableCommand {
         for query in try JSONDecoder().decode([QueryClient.Query].self, from: data) {
             let delay = query.watermarkDelaySeconds.map { ", delay \($0.rounded()) s" } ?? ""
             Console.line(
-                "\(query.name): \(query.state)\(delay), \(query.backlogBytes) bytes to read, "
-                    + "\(query.counters.events) events, \(query.counters.rowsEmitted) rows, "
-                    + "\(query.counters.openWindows) open, \(query.counters.errors) errors")
+                "\(query.name): \(query.state)\(delay), \(Counted.text(query.backlogBytes, "byte")) to read, "
+                    + "\(Counted.text(query.counters.events, "event")), "
+                    + "\(Counted.text(query.counters.rowsEmitted, "row")), "
+                    + "\(query.counters.openWindows) open, \(Counted.text(query.counters.errors, "error"))")
         }
     }
 }
@@ -154,24 +169,29 @@ struct QueryShowCommand: AsyncParsableCommand {
         Console.line("\(query.name), version \(settings.version): \(query.state)")
         Console.line("  \(query.why)")
         Console.line(
-            "  watermark \(query.watermark ?? "none yet"), \(query.backlogBytes) bytes to read, "
-                + "state \(query.stateBytes) bytes")
+            "  watermark \(query.watermark ?? "none yet"), \(Counted.text(query.backlogBytes, "byte")) to read, "
+                + "state \(Counted.text(query.stateBytes, "byte"))")
         let counters = query.counters
         Console.line(
-            "  \(counters.events) events: \(counters.late) late, \(counters.early) early, "
-                + "\(counters.outOfOrder) out of order; \(counters.openWindows) groups open, "
-                + "\(counters.waitingRows + counters.joinedRows) rows wait, "
-                + "\(counters.rowsEmitted) rows, \(counters.errors) errors"
+            "  \(Counted.text(counters.events, "event")): \(counters.late) late, \(counters.early) early, "
+                + "\(counters.outOfOrder) out of order; \(Counted.text(counters.openWindows, "group")) open, "
+                + "\(Counted.text(counters.waitingRows + counters.joinedRows, "row waits", "rows wait")), "
+                + "\(Counted.text(counters.rowsEmitted, "row")), \(Counted.text(counters.errors, "error"))"
         )
+        let over =
+            settings.watermarkOver.map {
+                ", waits for the last \($0), idle after \(settings.idleAfter ?? "")"
+            } ?? ""
         Console.line(
             "  late \(settings.late), out of order \(settings.outOfOrder), early \(settings.early), "
-                + "\(settings.action); errors: \(settings.onError); started at \(settings.startAt)")
+                + "\(settings.action)\(over); errors: \(settings.onError); started at \(settings.startAt)")
         if settings.overridden != nil {
             Console.line("  edited while the hub ran: its configuration says otherwise")
         }
         for sink in query.sinks {
             Console.line(
-                "  \(sink.name): \(sink.delivered) of \(sink.offered) rows delivered, \(sink.outbox) wait"
+                "  \(sink.name): \(sink.delivered) of \(Counted.text(sink.offered, "row")) delivered, "
+                    + Counted.text(sink.outbox, "waits", "wait")
                     + (sink.failure.map { "; \($0)" } ?? ""))
         }
         for error in query.recentErrors { Console.line("  error: \(error)") }

@@ -76,14 +76,15 @@ struct QueryRunCommand: ParsableCommand {
     }
 
     private static func text(_ counters: StreamCounters) -> String {
-        var parts = ["\(counters.events) events", "\(counters.rows) rows"]
-        let others: [(UInt64, String)] = [
-            (counters.duplicates, "duplicates"), (counters.late, "late"),
-            (counters.outOfOrder, "out of order"),
-            (counters.early, "early"), (counters.withoutTime, "without time"),
-            (counters.mistyped, "of another type than declared"), (counters.errors, "rows in error"),
+        var parts = [Counted.text(counters.events, "event"), Counted.text(counters.rows, "row")]
+        let others: [(UInt64, String, String)] = [
+            (counters.duplicates, "duplicate", "duplicates"), (counters.late, "late", "late"),
+            (counters.outOfOrder, "out of order", "out of order"), (counters.early, "early", "early"),
+            (counters.withoutTime, "without time", "without time"),
+            (counters.mistyped, "of another type than declared", "of another type than declared"),
+            (counters.errors, "row in error", "rows in error"),
         ]
-        for (count, name) in others where count > 0 { parts.append("\(count) \(name)") }
+        for (count, one, many) in others where count > 0 { parts.append(Counted.text(count, one, many)) }
         return parts.joined(separator: ", ")
     }
 }

@@ -1,5 +1,6 @@
 import ArgumentParser
 import PerpetualQuery
+import QueryLanguage
 import Telemetry
 
 /// A duration, or `unlimited`.
@@ -43,6 +44,18 @@ struct QueryTimeOptions: ParsableArguments {
     @Option(help: "adjust, drop or divert what is later, or more out of order. Diverted rows go to _late.")
     var policy: TimePolicy.Action?
     @Option(
+        name: .customLong("watermark-over"),
+        help: ArgumentHelp(
+            "Time waits for the device that is furthest behind: which fields name a device.",
+            valueName: "fields"))
+    var watermarkOver: String?
+    @Option(
+        name: .customLong("idle-after"),
+        help: ArgumentHelp(
+            "With --watermark-over, how long a device may be silent until it is not waited for, or unlimited. "
+                + "(default: 1m)", valueName: "duration"))
+    var idleAfter: ToleranceArgument?
+    @Option(
         help: ArgumentHelp(
             "stop, or divert rows that cannot be computed to _errors.", valueName: "stop|divert"))
     var errors: String?
@@ -58,6 +71,17 @@ struct QueryTimeOptions: ParsableArguments {
         }
         if let early { settings.timePolicy.earlyToleranceTicks = early.ticks }
         if let policy { settings.timePolicy.lateAction = policy }
+        if let watermarkOver {
+            do throws(QueryError) {
+                settings.minimumWatermark = try MinimumWatermark(
+                    fields: watermarkOver, idleTicks: idleAfter?.ticks)
+            } catch {
+                throw Failure.input(error.render(source: watermarkOver, name: "--watermark-over"))
+            }
+        } else if idleAfter != nil {
+            throw Failure.input(
+                "--idle-after says how long --watermark-over waits for a silent device: give that too")
+        }
         switch errors {
         case nil, "stop": break
         case "divert": settings.errorPolicy = .divert

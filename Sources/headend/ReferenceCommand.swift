@@ -1,5 +1,6 @@
 import ArgumentParser
 import Foundation
+import Telemetry
 
 /// The reference data of a running hub.
 struct ReferenceCommand: AsyncParsableCommand {
@@ -18,7 +19,8 @@ struct ReferenceCommand: AsyncParsableCommand {
         var failure: String?
 
         var line: String {
-            "\(name): \(rows) rows, \(bytes) bytes of \(file), in force since \(loadedAt ?? "never")"
+            "\(name): \(Counted.text(rows, "row")), \(Counted.text(bytes, "byte")) of \(file), "
+                + "in force since \(loadedAt ?? "never")"
                 + ", version \(version?.prefix(12) ?? "none")"
         }
     }

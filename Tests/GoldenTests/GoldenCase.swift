@@ -13,7 +13,8 @@ import Testing
 /// `reference.NAME.jsonl`, `.json`, `.csv` or `.db`. Rows: `expected.jsonl`, or `expected.OUTPUT.jsonl` for
 /// each of several outputs.
 /// Settings stand in comments at the head of the query: `-- late: 5s`, `-- out-of-order: 2s`, `-- early:
-/// 1m`, `-- policy: drop`, `-- arrival: FIELD`, `-- errors: divert`, `-- fails: reason`, `-- fixed order`.
+/// 1m`, `-- policy: drop`, `-- watermark-over: FIELD`, `-- idle-after: 30s`, `-- arrival: FIELD`, `-- errors: divert`,
+/// `-- fails: reason`, `-- fixed order`.
 struct GoldenCase: Sendable, CustomTestStringConvertible {
     var name: String
     var folder: URL
@@ -41,6 +42,8 @@ struct GoldenCase: Sendable, CustomTestStringConvertible {
         name = folder.lastPathComponent
         self.folder = folder
         query = text
+        var devices: String?
+        var idle: Int64?
         for line in text.split(separator: "\n") where line.hasPrefix("-- ") {
             let parts = line.dropFirst(3).split(separator: ":", maxSplits: 1).map {
                 $0.trimmingCharacters(in: .whitespaces)
@@ -56,6 +59,8 @@ struct GoldenCase: Sendable, CustomTestStringConvertible {
                 settings.timePolicy.lateAction =
                     value == "drop" ? .drop : value == "divert" ? .divert : .adjust
             case "arrival": arrivalField = value
+            case "watermark-over": devices = value
+            case "idle-after": idle = value == "unlimited" ? TimePolicy.unlimited : Self.ticks(value)
             case "errors": settings.errorPolicy = .divert
             case "fails": failure = value
             case "fixed order": hasFixedOrder = true
@@ -63,6 +68,9 @@ struct GoldenCase: Sendable, CustomTestStringConvertible {
             }
         }
         settings.arrivesAtEventTime = arrivalField == nil
+        if let devices {
+            settings.minimumWatermark = try? MinimumWatermark(fields: devices, idleTicks: idle)
+        }
     }
 
     private static func ticks(_ text: String) -> Int64 {

@@ -221,6 +221,33 @@ import Testing
     }
 
     @Test(
+        "rows of LAG wait for the out-of-order tolerance, and for the clock no longer than an event may be late"
+    )
+    func sortedUntilLate() throws {
+        var settings = StreamSettings()
+        settings.timePolicy.outOfOrderToleranceTicks = 3_600 * EventTime.ticksPerSecond
+        settings.timePolicy.lateAction = .drop
+        let harness = try StreamHarness(
+            "SELECT v, LAG(v) OVER (LIMIT DURATION(hour, 1)) AS p INTO o FROM i TIMESTAMP BY t",
+            settings: settings)
+        let noon = time("2026-01-01T12:00:00Z")
+        func take(_ second: Int, _ arrival: Double) throws -> [String] {
+            try harness.take(
+                "{\"t\":\"2026-01-01T12:00:0\(second)Z\",\"v\":\(second)}",
+                arrival: noon.plus(seconds: arrival))
+        }
+        #expect(try take(3, 3) == [])
+        #expect(try take(1, 4) == [])
+        // An event of 12:00:01 may come until 12:00:06, five seconds late; what is older then has its order.
+        #expect(try harness.tick(noon.plus(seconds: 6)) == ["{\"v\":1,\"p\":null}"])
+        #expect(try take(2, 7) == [])
+        #expect(try take(1, 7) == [])
+        #expect(harness.engine.counters.late == 1)
+        #expect(
+            try harness.tick(noon.plus(seconds: 9)) == ["{\"v\":2,\"p\":1}", "{\"v\":3,\"p\":2}"])
+    }
+
+    @Test(
         "what the engine cannot do is refused with its place",
         arguments: [
             (

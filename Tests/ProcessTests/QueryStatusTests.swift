@@ -47,8 +47,11 @@ struct QueryStatusTests {
             "SELECT a.v AS v INTO o FROM telemetry a TIMESTAMP BY ts JOIN telemetry b TIMESTAMP BY ts "
                 + "ON a.v = b.w AND DATEDIFF(minute, a, b) BETWEEN 0 AND 30")
         try put(
-            hub, "sorted?outOfOrder=1h",
+            hub, "sorted?outOfOrder=1h&late=2h",
             "SELECT v, LAG(v) OVER (LIMIT DURATION(hour, 1)) AS p INTO o FROM telemetry TIMESTAMP BY ts")
+        try put(
+            hub, "held?late=1h&watermarkOver=IoTHub.ConnectionDeviceId&idleAfter=30m",
+            "SELECT COUNT(*) AS n INTO o FROM telemetry TIMESTAMP BY ts GROUP BY TumblingWindow(day, 1)")
         try put(hub, "ahead", "SELECT v INTO o FROM telemetry TIMESTAMP BY future")
         try put(hub, "halted?onError=stop", "SELECT CAST(text AS bigint) AS n INTO o FROM telemetry")
         try put(hub, "blocked?onError=retry", "SELECT CAST(text AS bigint) AS n INTO o FROM telemetry")
@@ -70,6 +73,13 @@ struct QueryStatusTests {
         try why(hub, "session", "of the timeline \"a\"")
         try why(hub, "sliding", "of the timeline \"a\"")
         try why(hub, "join", "12 rows of the left side of the join and 12 of the right wait")
+        try why(
+            hub, "sorted",
+            "12 rows wait until time is past by the out-of-order tolerance of 1 h, or the hub's clock")
+        try why(hub, "held", "It waits for \"a\", furthest behind of 1 device at")
+        #expect(
+            (try hub.object("/api/v1/queries/held")["lastDevice"] as? [String: Any])?["device"] as? String
+                == "\"a\"")
         try why(hub, "ahead", "12 of 12 events were early, the last of a")
         try why(hub, "ahead", "1 h 59 min")
         try why(hub, "halted", "on error: stop")
@@ -98,6 +108,43 @@ struct QueryStatusTests {
             return (query["counters"] as? [String: Int])?["rowsEmitted"] == 12 ? 12 : nil
         }
         #expect(rows == 12)
+        #expect(try hub.stop() == 0, "\(hub.transcript)")
+    }
+
+    @Test("a query reads the user properties that an MQTT 5 client sends, and those of a property bag")
+    func userProperties() throws {
+        let hub = try HubProcess(["--no-minute-query"])
+        try put(
+            hub, "sites",
+            "SELECT v, GetMetadataPropertyValue(telemetry, '[User].[site]') AS site, "
+                + "GetMetadataPropertyValue(telemetry, 'User') AS u, telemetry.IoTHub.CorrelationId AS c "
+                + "INTO o FROM telemetry")
+        let sent = try run(
+            Programs.publisher,
+            [
+                "-h", "127.0.0.1", "-p", "\(hub.mqttPort)", "-V", "5", "-q", "1", "-t", "devices/p/telemetry",
+                "-m",
+                #"{"v":1}"#, "-D", "publish", "user-property", "site", "north", "-D", "publish",
+                "user-property",
+                "line", "4", "-D", "publish", "correlation-data", "c-1",
+            ])
+        #expect(sent.status == 0, "\(sent.error)")
+        let bag = try run(
+            Programs.publisher,
+            [
+                "-h", "127.0.0.1", "-p", "\(hub.mqttPort)", "-V", "311", "-q", "1", "-t",
+                "devices/p/messages/events/site=south%20gate&$.cid=c-2", "-m", #"{"v":2}"#,
+            ])
+        #expect(bag.status == 0, "\(bag.error)")
+        let rows = try poll(seconds: 20) { () -> String? in
+            let text = try hub.request("GET", "/api/v1/queries/sites/results").text
+            return text.contains("\"v\":2") ? text : nil
+        }
+        let text = try #require(rows, "\(hub.text("/api/v1/queries/sites"))")
+        #expect(
+            text.contains(#""v":1,"site":"north","u":{"site":"north","line":"4"},"c":"c-1""#), "\(text)")
+        #expect(
+            text.contains(#""v":2,"site":"south gate","u":{"site":"south gate"},"c":"c-2""#), "\(text)")
         #expect(try hub.stop() == 0, "\(hub.transcript)")
     }
 

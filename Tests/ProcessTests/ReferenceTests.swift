@@ -113,7 +113,7 @@ struct ReferenceTests {
         let directory = try TemporaryDirectory()
         try replace(directory, 1)
         let hub = try HubProcess(configuration: try configuration(directory))
-        #expect(try command(hub, ["list"]).text.hasPrefix("sites: 1 rows, 25 bytes of"))
+        #expect(try command(hub, ["list"]).text.hasPrefix("sites: 1 row, 25 bytes of"))
         _ = try directory.write("sites.csv", "id,version\nd,\"2\n")
         let refused = try command(hub, ["reload", "sites"])
         #expect(refused.status == 2)

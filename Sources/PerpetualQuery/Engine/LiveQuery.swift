@@ -57,10 +57,7 @@ package final class LiveQuery {
         _ record: RecordView,
         messageID: UnsafeRawBufferPointer = UnsafeRawBufferPointer(start: nil, count: 0)
     ) throws(QueryFailure) {
-        try process(
-            StreamEvent(
-                input: 0, device: record.device, sequence: record.sequence, arrivalTime: record.arrivalTime,
-                eventTime: record.eventTime, payload: record.payload, messageID: messageID))
+        try process(StreamEvent(record, messageID: messageID))
     }
 
     func process(_ event: StreamEvent) throws(QueryFailure) {
@@ -142,13 +139,9 @@ package final class LiveQuery {
                 guard let source = engine.sources.first(where: \.isPartitioned),
                     let timeline = window.earliestTimeline, timeline < source.keys.numberLimit
                 else { continue }
-                var text: [UInt8] = []
-                GroupKey.forEach(in: source.keys.bytes(of: timeline), arena: engine.arena) { index, value in
-                    if index > 0 { text.append(0x2C) }
-                    value.appendJSON(to: &text)
-                }
+                let text = engine.text(ofKey: source.keys.bytes(of: timeline))
                 let own = TimePolicy.saturatingSubtract(source.greatest[timeline], source.tolerance)
-                found = (end, String(decoding: text, as: UTF8.self), max(own, source.floor))
+                found = (end, text, max(own, source.floor))
             }
         }
         guard let found, TimeRange.ticks.contains(found.end) else { return nil }

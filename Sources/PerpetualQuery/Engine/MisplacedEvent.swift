@@ -48,6 +48,8 @@ extension LiveQuery {
         package var hasTimelines = false
         /// Whether TIMESTAMP BY says what time it is; else it is the arrival.
         package var takesPayloadTime = false
+        /// Whether the time is that of the device that is furthest behind.
+        package var waitsForDevices = false
 
         package init() {}
     }
@@ -57,6 +59,34 @@ extension LiveQuery {
         shape.hasSessions = engine.groups.contains { $0.windows.contains { $0.kind == .session } }
         shape.hasTimelines = engine.sources.contains(where: \.isPartitioned)
         shape.takesPayloadTime = engine.sources.contains { $0.plan.timeSlot != nil }
+        shape.waitsForDevices = engine.sources.contains { $0.minimum != nil }
         return shape
+    }
+
+    /// The device for which time waits with `MinimumWatermark`.
+    package struct LastDevice: Sendable {
+        /// The values of its fields, as JSON.
+        package var device: String
+        /// The greatest time of its events; time is that less the out-of-order tolerance, or later.
+        package var time: EventTime
+        /// When the hub's clock is past it, it is not waited for any more; nil: never.
+        package var idleAt: EventTime?
+        /// All devices that are waited for.
+        package var deviceCount: Int
+    }
+
+    /// Of several inputs the one of the input that is furthest behind; nil when no device is waited for.
+    package var lastDevice: LastDevice? {
+        var found: LastDevice?
+        for source in engine.sources {
+            guard let minimum = source.minimum, let last = minimum.last,
+                last.time < found?.time.ticks ?? Int64.max
+            else { continue }
+            found = LastDevice(
+                device: engine.text(ofKey: last.key), time: EventTime(ticks: last.time),
+                idleAt: TimeRange.ticks.contains(last.idleAt) ? EventTime(ticks: last.idleAt) : nil,
+                deviceCount: minimum.count)
+        }
+        return found
     }
 }

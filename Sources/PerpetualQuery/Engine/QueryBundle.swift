@@ -120,9 +120,7 @@ package final class QueryBundle {
         messageID: UnsafeRawBufferPointer = UnsafeRawBufferPointer(start: nil, count: 0),
         failed: (Int, QueryFailure) -> Void
     ) {
-        let event = StreamEvent(
-            input: 0, device: record.device, sequence: record.sequence, arrivalTime: record.arrivalTime,
-            eventTime: record.eventTime, payload: record.payload, messageID: messageID)
+        let event = StreamEvent(record, messageID: messageID)
         if let only {
             return only.use { query in
                 do throws(QueryFailure) { try query.process(event) } catch { failed(0, error) }

@@ -88,6 +88,10 @@ final class SourceRuntime {
     @exclusivity(unchecked) var greatest: [Int64] = [Int64.min]
     /// The least time of any timeline, raised by ticks.
     @exclusivity(unchecked) var floor = Int64.min
+    /// The times of devices, when `floor` is the least of them too.
+    let minimum: MinimumTime?
+    /// With it, the `floor` that the stage knows of.
+    @exclusivity(unchecked) var told = Int64.min
     /// The stage that its events run through.
     let runtime: StageRuntime
     /// The stage's body, when it only groups properties.
@@ -113,10 +117,13 @@ final class SourceRuntime {
     let loadCount: Int
 
     init(
-        _ plan: SourcePlan, _ policy: TimePolicy, runtime: StageRuntime, grouping: PropertyGrouping?,
-        leaf: PaneWindows?, hashKey: UInt64
+        _ plan: SourcePlan, _ settings: StreamSettings, runtime: StageRuntime, grouping: PropertyGrouping?,
+        leaf: PaneWindows?, limits: StreamLimits
     ) {
-        keys = KeyTable(hashKey: hashKey)
+        keys = KeyTable(hashKey: limits.hashKey)
+        minimum =
+            plan.deviceSlots.isEmpty
+            ? nil : settings.minimumWatermark.map { MinimumTime($0, limits: limits) }
         self.plan = plan
         self.runtime = runtime
         self.grouping = grouping
@@ -124,7 +131,7 @@ final class SourceRuntime {
         leafWindows = leaf
         self.leaf = leaf.map { Kept($0) }
         timeSlot = plan.timeSlot ?? -1
-        tolerance = plan.timeSlot == nil ? 0 : policy.outOfOrderToleranceTicks
+        tolerance = plan.timeSlot == nil ? 0 : settings.timePolicy.outOfOrderToleranceTicks
         loadCount = plan.loads.count
         loads = .allocate(capacity: max(loadCount, 1))
         for (index, load) in plan.loads.enumerated() { (loads + index).initialize(to: load) }
@@ -132,7 +139,7 @@ final class SourceRuntime {
         isPartitioned = !plan.timelineSlots.isEmpty
         func property(_ slot: Int?) -> EventProperty? {
             plan.loads.first { $0.to == slot && $0.from < -1 }.flatMap {
-                EventProperty(rawValue: -2 - $0.from)
+                EventProperty(rawValue: EventProperty.number(ofField: $0.from))
             }
         }
         isDirect =

@@ -26,6 +26,7 @@ extension StreamEngine {
                 writer.put(greatest)
                 if source.isPartitioned { writer.put(source.keys.bytes(of: timeline)) }
             }
+            source.minimum?.write(to: &writer)
         }
         for input in inputs { input.duplicates?.write(to: &writer) }
         for stage in stages {
@@ -99,6 +100,7 @@ extension StreamEngine {
                 guard isNew, number == timeline else { throw .damaged(at: reader.at) }
             }
         }
+        try source.minimum?.read(&reader)
     }
 }
 
@@ -111,6 +113,7 @@ extension StreamPlan {
         text +=
             "\(policy.earlyToleranceTicks) \(policy.lateToleranceTicks) \(policy.outOfOrderToleranceTicks) "
         text += "\(policy.lateAction.rawValue)\u{0}"
+        if let minimum = settings.minimumWatermark { text += "\(minimum.text) \(minimum.idleTicks)\u{0}" }
         for input in inputs {
             text += "\(input.name) \(input.deduplication.map { input.fields[$0] })"
             text += input.deduplicationHorizonTicks.map { " \($0)\u{0}" } ?? "\u{0}"

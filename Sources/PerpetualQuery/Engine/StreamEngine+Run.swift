@@ -297,6 +297,16 @@ extension StreamEngine {
     /// The first failure stops the engine.
     func stop(_ failed: QueryFailure) { firstFailure = firstFailure ?? FirstFailure(failed) }
 
+    /// The values of a key, as JSON with commas between.
+    func text(ofKey key: UnsafeRawBufferPointer) -> String {
+        var text: [UInt8] = []
+        GroupKey.forEach(in: key, arena: arena) { index, value in
+            if index > 0 { text.append(0x2C) }
+            value.appendJSON(to: &text)
+        }
+        return String(decoding: text, as: UTF8.self)
+    }
+
     func payloadText(_ payload: UnsafeRawBufferPointer) -> String? {
         guard payload.count <= limits.rowPayloadBytesMax else { return nil }
         return String(validating: payload, as: UTF8.self)

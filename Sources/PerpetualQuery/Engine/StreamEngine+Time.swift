@@ -36,15 +36,19 @@ extension StreamEngine {
             }
             guard let accepted = judge(ticks, event, source, timeline) else {
                 if source.isDirect { isDirectJSON = source.grouping?.scan(event.payload, arena) != .notJSON }
+                move(source)
                 return
             }
             row.time = accepted
+            if let minimum = source.minimum, accepted == ticks, !note(source, minimum, at: ticks) {
+                return note(.limit, nil, row)
+            }
         } else {
             // Arrival times never go back; an input that says otherwise is taken at its greatest.
             row.time = max(row.time, source.greatest[timeline], source.floor)
         }
         totals.accepted += 1
-        let isLater = row.time > source.greatest[timeline]
+        let isLater = row.time > source.greatest[timeline] && source.minimum == nil
         if isLater {
             source.greatest[timeline] = row.time
             source.forgetful?.advance(to: row.time)
@@ -54,6 +58,7 @@ extension StreamEngine {
         } else {
             accept(row, stage)
         }
+        if source.minimum != nil { return move(source) }
         if isLater, !hasFailed {
             let watermark = max(source.floor, TimePolicy.saturatingSubtract(row.time, source.tolerance))
             if let leaf = source.leaf {
@@ -63,6 +68,26 @@ extension StreamEngine {
             }
             advance(stage, Int32(timeline), to: watermark)
         }
+    }
+
+    /// The device of the event in the frame is at a time.
+    ///
+    /// - Returns: false when there are too many devices, or its name is too long.
+    private func note(_ source: SourceRuntime, _ minimum: MinimumTime, at ticks: Int64) -> Bool {
+        key.removeAll()
+        for slot in source.plan.deviceSlots { GroupKey.append(source.runtime.frame[slot], to: &key) }
+        return key.count <= limits.keyBytesMax && minimum.note(key.bytes, at: ticks)
+    }
+
+    /// Lets time go on as far as the device that is furthest behind; nothing without `MinimumWatermark`.
+    private func move(_ source: SourceRuntime) {
+        guard let minimum = source.minimum, !hasFailed else { return }
+        source.floor = max(source.floor, TimePolicy.saturatingSubtract(minimum.least, source.tolerance))
+        guard source.floor > source.told else { return }
+        source.told = source.floor
+        source.forgetful?.advance(to: source.floor)
+        if let leaf = source.leaf, leaf.use({ $0.earliest(-1) }) >= source.floor { return }
+        advance(source.runtime, -1, to: source.floor)
     }
 
     /// The time that TIMESTAMP BY gives an event, without taking it; nil when there is none.
@@ -96,59 +121,6 @@ extension StreamEngine {
                 copy.from >= 0
                 ? slots[copy.from] : property(copy.from, event, isJSON: isJSON)
         }
-    }
-
-    private func property(_ field: Int, _ event: StreamEvent, isJSON: Bool) -> Datum {
-        if field == QueryPlanner.payloadField { return isJSON ? Datum(.record, event.payload) : .null }
-        switch EventProperty(rawValue: -2 - field) {
-        case .device: return device(event.device)
-        case .messageID: return event.messageID.isEmpty ? .null : Datum(.text, event.messageID)
-        case .arrivalTime: return Datum(ticks: event.arrivalTime.ticks)
-        case .eventTime: return Datum(ticks: event.eventTime.ticks)
-        case .sequence: return Datum(Int64(truncatingIfNeeded: event.sequence))
-        case .eventID: return eventID(event)
-        case .all: return allProperties(event)
-        case .payload, nil: return .null
-        }
-    }
-
-    /// The device's name; asked for once.
-    private func device(_ number: UInt32) -> Datum {
-        if let known = knownDevices[number] { return Datum(.text, UnsafeRawBufferPointer(known)) }
-        let name = Array(deviceName(number).text.utf8)
-        if name.isEmpty { return .null }
-        let copy = UnsafeMutableRawBufferPointer.allocate(byteCount: name.count, alignment: 8)
-        copy.copyBytes(from: name)
-        knownDevices[number] = copy
-        return Datum(.text, UnsafeRawBufferPointer(copy))
-    }
-
-    private func eventID(_ event: StreamEvent) -> Datum {
-        var key = Array("[".utf8)
-        JSONText.append(deviceName(event.device).text, to: &key)
-        key.append(contentsOf: ",\(event.sequence)]".utf8)
-        let id = ResultID(
-            query: "", version: 0, output: plan.inputs[event.input].name, groupKey: key, windowKind: "event",
-            start: EventTime(ticks: 0), end: EventTime(ticks: 0), revision: 0)
-        var text = Array(id.description.utf8)
-        for place in [20, 16, 12, 8] { text.insert(0x2D, at: place) }
-        return arena.text(text)
-    }
-
-    private func allProperties(_ event: StreamEvent) -> Datum {
-        var bytes: [UInt8] = []
-        let names: [(String, EventProperty)] = [
-            ("ConnectionDeviceId", .device), ("MessageId", .messageID), ("EnqueuedTime", .arrivalTime),
-            ("SequenceNumber", .sequence),
-        ]
-        for (index, name) in names.enumerated() {
-            bytes.append(index == 0 ? 0x7B : 0x2C)
-            JSONText.append(name.0, to: &bytes)
-            bytes.append(0x3A)
-            property(-2 - name.1.rawValue, event, isJSON: true).appendJSON(to: &bytes)
-        }
-        bytes.append(0x7D)
-        return Datum(.record, arena.copy(bytes))
     }
 
     /// A time, ISO 8601 text, or an epoch number by its magnitude.
@@ -198,8 +170,15 @@ extension StreamEngine {
     private func judge(_ ticks: Int64, _ event: StreamEvent, _ source: SourceRuntime, _ timeline: Int)
         -> Int64?
     {
-        let watermark = policy.watermark(greatest: source.greatest[timeline], floor: source.floor)
         let arrival = arrivesAtEventTime ? ticks : event.arrivalTime.ticks
+        if let minimum = source.minimum {
+            // Whether a tick came before it or not, the event meets the same time. What closes does so behind it: its
+            // row is in the frame.
+            minimum.arrive(at: arrival)
+            source.floor = max(
+                source.floor, TimePolicy.saturatingSubtract(minimum.least, source.tolerance))
+        }
+        let watermark = policy.watermark(greatest: source.greatest[timeline], floor: source.floor)
         switch policy.judge(event: ticks, arrival: arrival, watermark: watermark) {
         case .accepted(let time, let retimed):
             if let retimed { count(retimed, ticks, event, watermark) }

@@ -87,11 +87,11 @@ package final class StreamEngine {
         self.groups = groups
         let sources = plan.sources.map { source in
             SourceRuntime(
-                source, plan.settings.timePolicy, runtime: stages[source.stage],
+                source, plan.settings, runtime: stages[source.stage],
                 grouping: PropertyGrouping(
                     stage: stages[source.stage], plan: plan.stages[source.stage], source: source,
                     groups: groups, limits: limits),
-                leaf: Self.leaf(stages[source.stage], stages, groups), hashKey: limits.hashKey)
+                leaf: Self.leaf(stages[source.stage], stages, groups), limits: limits)
         }
         self.sources = sources
         let inputs = plan.inputs.enumerated().map { number, input in
@@ -219,10 +219,8 @@ package final class StreamEngine {
     package func tick(arrival: EventTime) throws(QueryFailure) {
         event = nil
         for source in sources {
-            let floor =
-                source.plan.timeSlot == nil
-                ? arrival.ticks : plan.settings.timePolicy.lateFloor(arrival: arrival.ticks)
-            raise(source, to: floor)
+            source.minimum?.arrive(at: arrival.ticks)
+            raise(source, to: floor(of: source, at: arrival.ticks))
         }
         arena.release(to: start)
         if let firstFailure { throw firstFailure.failure }
@@ -260,19 +258,24 @@ package final class StreamEngine {
     /// What `floor` would be after a tick.
     func floor(ifTickedAt now: EventTime) -> Int64 {
         sources.reduce(Int64.max) { least, source in
-            let next =
-                source.plan.timeSlot == nil
-                ? now.ticks : plan.settings.timePolicy.lateFloor(arrival: now.ticks)
-            return min(least, max(source.floor, next))
+            min(least, max(source.floor, floor(of: source, at: now.ticks)))
         }
+    }
+
+    /// How far a source's time is at a time of the clock, whatever its events say; with `MinimumWatermark` at least
+    /// that far.
+    private func floor(of source: SourceRuntime, at arrival: Int64) -> Int64 {
+        if source.plan.timeSlot == nil { return arrival }
+        let floor = policy.lateFloor(arrival: arrival)
+        guard let minimum = source.minimum else { return floor }
+        return max(
+            floor, TimePolicy.saturatingSubtract(minimum.leastAtMost(at: arrival), source.tolerance))
     }
 
     /// Whether a tick at `now` would close a window or let a row go on.
     package func needsTick(now: EventTime) -> Bool {
         for source in sources {
-            let floor =
-                source.plan.timeSlot == nil
-                ? now.ticks : plan.settings.timePolicy.lateFloor(arrival: now.ticks)
+            let floor = floor(of: source, at: now.ticks)
             if floor > source.floor, floor > earliestDue { return true }
         }
         return false
@@ -299,6 +302,7 @@ package final class StreamEngine {
         for source in sources {
             bytes +=
                 source.keys.byteCount + source.greatest.capacity * 8 + source.timelineOfDevice.capacity * 4
+                + (source.minimum?.byteCount ?? 0)
         }
         for group in groups { bytes += group.windows.reduce(0) { $0 + $1.stateBytes } }
         let open = openState

@@ -14,6 +14,10 @@ package struct StreamEvent {
     package var payload: UnsafeRawBufferPointer
     /// Empty: the message had none.
     package var messageID: UnsafeRawBufferPointer
+    /// Empty: there is none.
+    package var topic = UnsafeRawBufferPointer(start: nil, count: 0)
+    /// MQTT 5 publish properties without their length; empty: there are none.
+    package var properties = UnsafeRawBufferPointer(start: nil, count: 0)
     /// Values come as text, as those of CSV do.
     package var isText: Bool
 
@@ -30,6 +34,16 @@ package struct StreamEvent {
         self.payload = payload
         self.messageID = messageID
         self.isText = isText
+    }
+
+    /// A record of the log.
+    @inline(__always)
+    init(_ record: RecordView, messageID: UnsafeRawBufferPointer) {
+        self.init(
+            input: 0, device: record.device, sequence: record.sequence, arrivalTime: record.arrivalTime,
+            eventTime: record.eventTime, payload: record.payload, messageID: messageID)
+        topic = record.topic
+        properties = record.properties
     }
 }
 

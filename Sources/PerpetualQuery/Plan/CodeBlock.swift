@@ -175,6 +175,8 @@ final class SourceDraft {
     let prologue = CodeBlock()
     var timeSlot: Int?
     var timelineSlots: [Int] = []
+    /// Of `MinimumWatermark`.
+    var deviceSlots: [Int] = []
     var hasTypes = false
     private(set) var loads: [SlotCopy] = []
     private var slots: [Int: Int] = [:]

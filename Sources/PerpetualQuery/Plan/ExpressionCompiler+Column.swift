@@ -226,26 +226,33 @@ extension ExpressionCompiler {
 
     // MARK: What is known of the event
 
+    private static let properties: [(name: String, property: EventProperty)] = [
+        ("ConnectionDeviceId", .device), ("MessageId", .messageID), ("CorrelationId", .correlationID),
+        ("EnqueuedTime", .arrivalTime), ("EventTime", .eventTime), ("SequenceNumber", .sequence),
+        ("EventId", .eventID),
+    ]
+
+    /// Other names of these, and of what Azure has and this hub has not.
+    private static let otherProperties: [String: EventProperty] = [
+        "iotconnectiondeviceid": .device, "enqueuetime": .arrivalTime, "eventenqueuedutctime": .arrivalTime,
+        "eventprocessedutctime": .arrivalTime, "iotenqueuetime": .arrivalTime, "authmethod": .unknown,
+        "iotauthmethod": .unknown, "authgenerationid": .unknown, "iotauthgenerationid": .unknown,
+        "connectiondevicegenerationid": .unknown, "messagesource": .unknown, "iotmessagesource": .unknown,
+        "connectionmoduleid": .unknown, "iotconnectionmoduleid": .unknown, "interfacename": .unknown,
+        "iotinterfacename": .unknown, "streamid": .unknown, "partitionid": .unknown,
+        "partitionkey": .unknown, "offset": .unknown, "publisher": .unknown,
+    ]
+
     mutating func property(
         _ name: String, _ span: SourceSpan, _ relation: Relation
     ) throws(QueryError) -> Int {
-        let known: [String: EventProperty] = [
-            "connectiondeviceid": .device, "iotconnectiondeviceid": .device, "messageid": .messageID,
-            "enqueuedtime": .arrivalTime, "enqueuetime": .arrivalTime, "eventenqueuedutctime": .arrivalTime,
-            "eventprocessedutctime": .arrivalTime, "iotenqueuetime": .arrivalTime, "eventtime": .eventTime,
-            "sequencenumber": .sequence, "eventid": .eventID,
-        ]
-        guard let property = known[name.lowercased()] else {
+        let names = Self.properties.map(\.name)
+        let known = Self.properties.first { $0.name.lowercased() == name.lowercased() }?.property
+        guard let property = known ?? Self.otherProperties[name.lowercased()] else {
             throw QueryError(
                 span, "\(name) of the message is not known here",
-                hint:
-                    "known are ConnectionDeviceId, MessageId, EnqueuedTime, EventTime, SequenceNumber, EventId",
-                suggestion: Suggestion.nearest(
-                    to: name,
-                    in: [
-                        "ConnectionDeviceId", "MessageId", "EnqueuedTime", "EventTime", "SequenceNumber",
-                        "EventId",
-                    ]))
+                hint: "known are \(names.joined(separator: ", ")); what the sender added is [User].[\(name)]",
+                suggestion: Suggestion.nearest(to: name, in: names))
         }
         return value(of: property, span, relation)
     }
@@ -254,11 +261,8 @@ extension ExpressionCompiler {
     func value(of property: EventProperty, _ span: SourceSpan, _ relation: Relation) -> Int {
         guard let source = relation.source else { return stage.constant(.null) }
         if property == .payload { return planner.payload(of: source, relation) }
-        return source.slot(ofField: Self.field(of: property))
+        return source.slot(ofField: property.field)
     }
-
-    /// Numbers below those of the payload stand for properties among the decoded fields.
-    static func field(of property: EventProperty) -> Int { -2 - property.rawValue }
 
     mutating func metadata(_ call: FunctionCall, _ span: SourceSpan) throws(QueryError) -> Int {
         guard case .column(let path) = call.arguments[0].kind, path.count == 1,
@@ -277,21 +281,35 @@ extension ExpressionCompiler {
             throw QueryError(
                 call.arguments[1].span, "the property's name is a constant text", hint: "write 'EventId'")
         }
-        let parts = text.replacing("[", with: "").replacing("]", with: "").split(separator: ".").map(
-            String.init)
-        guard let last = parts.last else {
+        let parts = Self.propertyPath(text)
+        guard let first = parts.first, let last = parts.last else {
             throw QueryError(call.arguments[1].span, "the property has no name", hint: "write 'EventId'")
+        }
+        if first.lowercased() == "user" {
+            guard parts.count > 1 else { return value(of: .user, span, source.relation) }
+            guard let draft = source.relation.source else { return stage.constant(.null) }
+            let number =
+                EventProperty.firstUserNumber + planner.fieldName(parts.dropFirst().joined(separator: "."))
+            return draft.slot(ofField: EventProperty.field(ofNumber: number))
         }
         if ["iothub", "eventhub"].contains(last.lowercased()) {
             return value(of: .all, span, source.relation)
         }
-        if parts.count > 1, parts[0].lowercased() == "user" {
-            throw QueryError(
-                call.arguments[1].span, "user properties are not supported yet",
-                hint:
-                    "known are ConnectionDeviceId, MessageId, EnqueuedTime, EventTime, SequenceNumber, EventId"
-            )
-        }
         return try property(last, call.arguments[1].span, source.relation)
+    }
+
+    /// The parts of `[User].[my.key]`, `IoTHub.MessageId`: points inside brackets belong to the name.
+    private static func propertyPath(_ text: String) -> [String] {
+        var parts = [""]
+        var isInside = false
+        for character in text {
+            switch character {
+            case "[" where !isInside: isInside = true
+            case "]" where isInside: isInside = false
+            case "." where !isInside: parts.append("")
+            default: parts[parts.count - 1].append(character)
+            }
+        }
+        return parts.filter { !$0.isEmpty }
     }
 }

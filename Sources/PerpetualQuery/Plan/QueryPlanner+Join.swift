@@ -80,7 +80,9 @@ extension QueryPlanner {
         if !left.timeline.isEmpty || !right.timeline.isEmpty {
             throw QueryError(
                 join.span, "a JOIN of streams with TIMESTAMP BY … OVER is not supported yet",
-                hint: "leave OVER out and set the out-of-order tolerance instead")
+                hint:
+                    "leave OVER out; the setting watermarkOver (--watermark-over) then waits for the device "
+                    + "furthest behind, so that none with a fast clock makes others late")
         }
         for case .star(let path, let span) in select.items where path.isEmpty {
             throw QueryError(

@@ -109,6 +109,7 @@ extension QueryPlanner {
                 Instruction(.conform, result: slot, left: slot, target: type), column.name.span)
             source.hasTypes = true
         }
+        try checkMinimum(from)
         guard let time = from.timestampBy else { return }
         if let system = time.time.firstCall(where: { $0.function.name == "System.Timestamp" }) {
             throw QueryError(
@@ -117,6 +118,26 @@ extension QueryPlanner {
         }
         source.timeSlot = try compiler.compile(time.time)
         for key in time.over { source.timelineSlots.append(try compiler.compile(key)) }
+        for path in plan.settings.minimumWatermark?.keys ?? [] {
+            source.deviceSlots.append(try compiler.compile(Expression(.column(path), from.name.span)))
+        }
+    }
+
+    private func checkMinimum(_ from: InputSource) throws(QueryError) {
+        guard let minimum = plan.settings.minimumWatermark else { return }
+        guard let time = from.timestampBy else {
+            throw QueryError(
+                from.name.span,
+                "the setting watermarkOver (\(minimum.text)) needs times of devices, and the time of "
+                    + "\(from.name.text) is that of arrival, one for all",
+                hint: "write FROM \(from.name.text) TIMESTAMP BY field, or leave watermarkOver out")
+        }
+        guard let key = time.over.first else { return }
+        throw QueryError(
+            key.span,
+            "OVER gives every timeline windows of its own, and the setting watermarkOver (\(minimum.text)) waits "
+                + "for all devices with windows of all",
+            hint: "leave one of the two out")
     }
 
     private func sourceTree(_ from: InputSource, _ input: Int) -> PlanTree {
@@ -131,6 +152,12 @@ extension QueryPlanner {
         let late =
             policy.lateToleranceTicks == TimePolicy.unlimited
             ? "late unlimited" : "late \(DurationText.text(policy.lateToleranceTicks))"
+        if let minimum = plan.settings.minimumWatermark {
+            let idle =
+                minimum.idleTicks == TimePolicy.unlimited
+                ? "however long it is silent" : "unless silent for \(DurationText.text(minimum.idleTicks))"
+            label += "; the time is that of the \(minimum.text) furthest behind, \(idle)"
+        }
         label += "; early \(DurationText.text(policy.earlyToleranceTicks)), \(late), out of order "
         label += "\(DurationText.text(policy.outOfOrderToleranceTicks)), \(policy.lateAction)"
         return PlanTree(label: label)

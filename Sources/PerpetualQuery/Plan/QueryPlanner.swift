@@ -203,7 +203,9 @@ package final class QueryPlanner {
         if branches.contains(where: { !$0.timeline.isEmpty }) {
             throw QueryError(
                 query.first.span, "a UNION step of inputs with TIMESTAMP BY … OVER is not supported yet",
-                hint: "leave OVER out, or write each SELECT with its own INTO")
+                hint:
+                    "leave OVER out, and set watermarkOver (--watermark-over) to wait for the device furthest "
+                    + "behind; or write each SELECT with its own INTO")
         }
         var columns: [Relation.Column] = []
         for column in branches[0].columns {
@@ -316,9 +318,12 @@ package final class QueryPlanner {
             made.spans = prologue.spans
             made.timeSlot = source.timeSlot
             made.timelineSlots = source.timelineSlots
+            made.deviceSlots = source.deviceSlots
             made.hasTypes = source.hasTypes
             plan.sources.append(made)
-            let isLoose = plan.settings.timePolicy.outOfOrderToleranceTicks > 0
+            // Devices that wait for each other are out of order among themselves.
+            let isLoose =
+                plan.settings.timePolicy.outOfOrderToleranceTicks > 0 || !source.deviceSlots.isEmpty
             if source.timeSlot != nil, source.stage.needsOrder, isLoose {
                 plan.stages[source.stage.number].isSorted = true
             }

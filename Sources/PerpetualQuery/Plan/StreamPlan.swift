@@ -52,6 +52,8 @@ package struct StreamSettings: Hashable, Sendable {
     package var deduplicationHorizonTicks: Int64?
     /// What becomes of a row that cannot be computed: a failed CAST, an overflow, a division by zero.
     package var errorPolicy = ErrorPolicy.stop
+    /// With it the time of inputs with TIMESTAMP BY is the least of their devices' times.
+    package var minimumWatermark: MinimumWatermark?
     /// Events are taken to arrive at the time that TIMESTAMP BY gives: nothing is then early or late, only
     /// out of order. For files without a field that says when.
     package var arrivesAtEventTime = false
@@ -114,6 +116,8 @@ struct SourcePlan: Sendable {
     /// nil: the arrival time.
     var timeSlot: Int?
     var timelineSlots: [Int] = []
+    /// The fields of `MinimumWatermark`.
+    var deviceSlots: [Int] = []
     var spans: [SourceSpan] = []
     /// The declared types were checked in the prologue; conform comes first.
     var hasTypes = false

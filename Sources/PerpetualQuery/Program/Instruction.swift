@@ -85,6 +85,19 @@ enum EventProperty: Int, Hashable, Sendable {
     case payload
     /// All of it as a record.
     case all
+    case correlationID
+    /// All user properties as a record.
+    case user
+    /// What Azure has and this hub has not: NULL.
+    case unknown
+
+    /// A user property is this and the number of its name.
+    static let firstUserNumber = 64
+
+    /// Among the decoded fields of an input, numbers below those of the payload stand for properties.
+    var field: Int { Self.field(ofNumber: rawValue) }
+    static func field(ofNumber number: Int) -> Int { -2 - number }
+    static func number(ofField field: Int) -> Int { -2 - field }
 }
 
 /// A program and the frame it runs on.

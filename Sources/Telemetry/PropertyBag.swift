@@ -23,6 +23,18 @@ package enum PropertyBag {
         return nil
     }
 
+    /// Gives every property of a bag, decoded, in its order; what has no `=` has an empty value.
+    package static func forEach(
+        in bag: UnsafeRawBufferPointer, _ body: (_ name: [UInt8], _ value: [UInt8]) -> Void
+    ) {
+        for part in bag.split(separator: 0x26) {
+            let parts = part.split(separator: 0x3D, maxSplits: 1, omittingEmptySubsequences: false)
+            body(
+                decode(UnsafeRawBufferPointer(rebasing: parts[0])),
+                parts.count > 1 ? decode(UnsafeRawBufferPointer(rebasing: parts[1])) : [])
+        }
+    }
+
     /// Whether the encoded bytes of a range are the decoded name.
     private static func isName(
         _ name: UnsafeRawBufferPointer, _ bag: UnsafeRawBufferPointer, _ start: Int, _ end: Int
