@@ -22,6 +22,7 @@ let package = Package(
     targets: [
         // The shared nouns and the door to the machine.
         .target(name: "CChecksum"),
+        .target(name: "CPrefetch"),
         .target(name: "Telemetry", dependencies: [.product(name: "Crypto", package: "swift-crypto")]),
         .target(name: "CPlatform"),
         .target(name: "Platform", dependencies: ["CPlatform"]),
@@ -46,7 +47,9 @@ let package = Package(
         .target(name: "ConsumerGroups", dependencies: ["CChecksum", "Telemetry", "Platform"]),
         .target(name: "QueryLanguage", dependencies: ["Telemetry"]),
         .systemLibrary(name: "CPCRE2", pkgConfig: "libpcre2-8", providers: [.apt(["libpcre2-dev"])]),
-        .target(name: "PerpetualQuery", dependencies: ["CChecksum", "CPCRE2", "QueryLanguage", "Telemetry"]),
+        .target(
+            name: "PerpetualQuery",
+            dependencies: ["CChecksum", "CPCRE2", "CPrefetch", "QueryLanguage", "Telemetry"]),
         .systemLibrary(name: "CSQLite", pkgConfig: "sqlite3", providers: [.apt(["libsqlite3-dev"])]),
         .target(
             name: "ReferenceFiles",
@@ -184,7 +187,7 @@ let package = Package(
 )
 
 for target in package.targets
-where target.type != .system && !["CChecksum", "CPlatform"].contains(target.name) {
+where target.type != .system && !["CChecksum", "CPlatform", "CPrefetch"].contains(target.name) {
     target.swiftSettings = [
         .swiftLanguageMode(.v6),
         .enableUpcomingFeature("ExistentialAny"),

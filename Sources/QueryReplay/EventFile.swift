@@ -1,6 +1,12 @@
 package import Platform
 import Telemetry
 
+#if canImport(Glibc)
+    import Glibc
+#elseif canImport(Darwin)
+    import Darwin
+#endif
+
 /// The events of a file, one after the other, without holding the file in memory: JSON lines, a JSON array,
 /// or CSV with a header line. The name's end says which: `.csv`, else JSON.
 ///
@@ -61,7 +67,7 @@ package final class EventFile {
         if number == 0, elements == nil, !isText { try lookForArray() }
         if elements != nil { return nextElement() }
         while let line = try nextLine() {
-            if line.allSatisfy({ $0 == 0x20 || $0 == 0x09 || $0 == 0x0D }) { continue }
+            if Self.isBlank(line) { continue }
             if !isText { return line }
             if header == nil {
                 header = try CSVLine.fields(line, place: place).map { String(decoding: $0, as: UTF8.self) }
@@ -70,6 +76,12 @@ package final class EventFile {
             return try csvRecord(line)
         }
         return nil
+    }
+
+    @inline(__always)
+    private static func isBlank(_ line: UnsafeRawBufferPointer) -> Bool {
+        for byte in line where byte != 0x20 && byte != 0x09 && byte != 0x0D { return false }
+        return true
     }
 
     private func nextLine() throws(ReplayError) -> UnsafeRawBufferPointer? {
@@ -93,19 +105,7 @@ package final class EventFile {
 
     private func newline() -> Int? {
         guard from < to, let base = buffer.baseAddress else { return nil }
-        var at = from
-        let ones: UInt64 = 0x0101_0101_0101_0101
-        while at + 8 <= to {
-            let word = base.loadUnaligned(fromByteOffset: at, as: UInt64.self) ^ (ones &* 0x0A)
-            let hits = (word &- ones) & ~word & 0x8080_8080_8080_8080
-            if hits != 0 { return at + hits.trailingZeroBitCount >> 3 }
-            at += 8
-        }
-        while at < to {
-            if buffer[at] == 0x0A { return at }
-            at += 1
-        }
-        return nil
+        return memchr(base + from, 0x0A, to - from).map { UnsafeRawPointer($0) - UnsafeRawPointer(base) }
     }
 
     /// Moves what is left to the front and reads more behind it.

@@ -2,26 +2,21 @@ import PerpetualQuery
 import Platform
 import Telemetry
 
-// One input: a thread reads and decodes ahead, the caller's computes.
+// One input, three threads: one reads and decodes ahead, one computes, and the caller's has the rows.
 extension QueryReplay {
-    /// Batches on their way between the two threads.
-    private struct Pipe {
-        var ready: [EventBatch] = []
-        var free: [EventBatch] = []
-        var isFinished = false
-        var isCancelled = false
-        var error: ReplayError?
-    }
+    /// Batches and row buffers on the way: bound what is in memory beside the query's state.
+    private static let batchCount = 8
+    private static let rowBufferCount = 4
 
-    private static let batchCount = 6
-
-    /// What the reading thread needs. `@unchecked Sendable`: handed to that thread once, before it starts.
+    /// What the reading thread needs. `@unchecked Sendable`: handed to that thread once, before it starts; `error` is
+    /// read by others when the lane has ended.
     private final class Reader: @unchecked Sendable {
         let file: EventFile
         let decoder: EventDecoder
         let arrival: FieldReader?
         @exclusivity(unchecked) var pending: UnsafeRawBufferPointer?
         @exclusivity(unchecked) var sequence: UInt64 = 1
+        @exclusivity(unchecked) private(set) var error: ReplayError?
 
         init(_ file: EventFile, _ decoder: EventDecoder, _ arrival: FieldReader?) {
             self.file = file
@@ -29,10 +24,20 @@ extension QueryReplay {
             self.arrival = arrival
         }
 
+        func run(_ batches: Lane<EventBatch>) {
+            while error == nil, let batch = batches.takeFree() {
+                do throws(ReplayError) { try fill(batch) } catch { self.error = error }
+                if batch.count == 0 { break }
+                batches.send(batch)
+            }
+            batches.end()
+        }
+
         /// Fills a batch; empty at the end of the input.
-        func fill(_ batch: EventBatch) throws(ReplayError) {
+        private func fill(_ batch: EventBatch) throws(ReplayError) {
             batch.removeAll(firstSequence: sequence)
             batch.isText = file.isText
+            defer { decoder.finish(batch) }
             while true {
                 if pending == nil { pending = try file.next() }
                 guard let payload = pending, batch.hasRoom(for: payload.count) else { return }
@@ -53,72 +58,99 @@ extension QueryReplay {
         }
     }
 
+    /// Why the computing thread stopped before the end of the input.
+    private enum Stop {
+        case failed(QueryFailure, place: String?)
+        case notJSON(place: String)
+    }
+
+    /// What the computing thread needs. `@unchecked Sendable`: handed to that thread once, before it starts, and read
+    /// again when it has ended.
+    private final class Computer: @unchecked Sendable {
+        let engine: StreamEngine
+        let rows: RowBuffer
+        let reader: Reader
+        let results: Lane<RowBuffer>
+        @exclusivity(unchecked) private(set) var stop: Stop?
+        /// Nobody wants rows any more.
+        @exclusivity(unchecked) private var isCancelled = false
+
+        init(_ engine: StreamEngine, _ rows: RowBuffer, _ reader: Reader, _ results: Lane<RowBuffer>) {
+            self.engine = engine
+            self.rows = rows
+            self.reader = reader
+            self.results = results
+        }
+
+        func run(_ batches: Lane<EventBatch>) {
+            // Windows of many groups hand their rows on while they close.
+            engine.drain = { [unowned self] _ in handOver() }
+            while stop == nil, !isCancelled, let batch = batches.receive() {
+                take(batch)
+                batches.giveBack(batch)
+                if rows.count + rows.systemRows.count >= QueryReplay.batchRows { handOver() }
+            }
+            batches.cancel()
+            if stop == nil, !isCancelled, reader.error == nil {
+                do throws(QueryFailure) { try engine.flush() } catch { stop = .failed(error, place: nil) }
+            }
+            // The rows before a failure are right: they go out first.
+            handOver()
+            engine.drain = nil
+            results.end()
+        }
+
+        private func take(_ batch: EventBatch) {
+            func place(_ index: Int) -> String { "\(reader.file.path):\(batch.line(of: index))" }
+            do throws(QueryFailure) {
+                if let index = try engine.process(batch) { stop = .notJSON(place: place(index)) }
+            } catch {
+                stop = .failed(error, place: place(engine.takenOfBatch))
+            }
+        }
+
+        private func handOver() {
+            if rows.isEmpty { return }
+            guard let empty = results.takeFree() else {
+                isCancelled = true
+                return rows.removeAll()
+            }
+            rows.exchange(with: empty)
+            results.send(empty)
+        }
+    }
+
+    /// Runs the query over a file, its end included.
     func runBatches(
         _ input: Int, _ file: EventFile, _ plan: StreamPlan, _ engine: StreamEngine, _ rows: RowBuffer,
         _ title: String,
         _ body: (RowBuffer) throws(ReplayError) -> Void
     ) throws(ReplayError) {
-        let pipe = Monitor(
-            Pipe(free: (0..<Self.batchCount).map { _ in EventBatch(plan: plan, input: input) }))
+        let batches = Lane((0..<Self.batchCount).map { _ in EventBatch(plan: plan, input: input) })
+        let results = Lane((0..<Self.rowBufferCount).map { _ in RowBuffer(plan: plan) })
         let reader = Reader(
             file, EventDecoder(plan: plan, input: input, limits: limits), arrivalField.map { FieldReader($0) }
         )
-        let thread = NamedThread("headend-decode") { Self.read(reader, into: pipe) }
+        let computer = Computer(engine, rows, reader, results)
+        let reading = NamedThread("headend-decode") { reader.run(batches) }
+        let computing = NamedThread("headend-query") { computer.run(batches) }
         let result = Result { () throws(ReplayError) in
-            while let batch = pipe.wait(
-                until: { !$0.ready.isEmpty || $0.isFinished },
-                then: { pipe -> EventBatch? in
-                    pipe.ready.isEmpty ? nil : pipe.ready.removeFirst()
-                })
-            {
-                try take(batch, engine, rows, file.path, title, body)
-                if rows.count + rows.systemRows.count >= Self.batchRows {
-                    try body(rows)
-                    rows.removeAll()
-                }
-                pipe.update { $0.free.append(batch) }
+            while let rows = results.receive() {
+                try body(rows)
+                rows.removeAll()
+                results.giveBack(rows)
             }
-            if let error = pipe.withLock({ $0.error }) { throw error }
         }
-        pipe.update { $0.isCancelled = true }
-        thread.join()
+        results.cancel()
+        batches.cancel()
+        computing.join()
+        reading.join()
         try result.get()
-    }
-
-    private static func read(_ reader: Reader, into pipe: Monitor<Pipe>) {
-        while let batch = pipe.wait(
-            until: { !$0.free.isEmpty || $0.isCancelled },
-            then: { pipe -> EventBatch? in
-                pipe.isCancelled ? nil : pipe.free.removeLast()
-            })
-        {
-            var failure: ReplayError?
-            do throws(ReplayError) { try reader.fill(batch) } catch { failure = error }
-            let isLast = batch.count == 0 || failure != nil
-            pipe.update { pipe in
-                if batch.count > 0 { pipe.ready.append(batch) }
-                pipe.error = failure
-                pipe.isFinished = isLast
-            }
-            if isLast { return }
-        }
-    }
-
-    private func take(
-        _ batch: EventBatch, _ engine: StreamEngine, _ rows: RowBuffer, _ path: String, _ title: String,
-        _ body: (RowBuffer) throws(ReplayError) -> Void
-    ) throws(ReplayError) {
-        func place(_ index: Int) -> String { "\(path):\(batch.line(of: index))" }
-        let stopped: Int?
-        do throws(QueryFailure) { stopped = try engine.process(batch) } catch {
-            // The rows before the failure are right: they go out first.
-            try body(rows)
-            throw failed(error, place(engine.takenOfBatch), title)
-        }
-        if let stopped {
-            try body(rows)
-            throw ReplayError(
-                .input, "\(place(stopped)): not a JSON object: an event is an object on one line")
+        switch computer.stop {
+        case .failed(let failure, let place): throw failed(failure, place, title)
+        case .notJSON(let place):
+            throw ReplayError(.input, "\(place): not a JSON object: an event is an object on one line")
+        case nil: if let error = reader.error { throw error }
         }
     }
 }

@@ -79,8 +79,8 @@ package struct QueryReplay {
 
     /// Runs the plan.
     ///
-    /// - Parameter body: gets rows after each stretch of the input; it reads them and need not empty the
-    ///   buffer.
+    /// - Parameter body: gets rows after each stretch of the input, on the caller's thread; it reads them and need not
+    ///   empty the buffer, which may be another one each time.
     package func run(
         _ plan: StreamPlan, title: String, _ body: (RowBuffer) throws(ReplayError) -> Void
     ) throws(ReplayError) -> Summary {
@@ -89,7 +89,7 @@ package struct QueryReplay {
         var feeds = try open(plan, engine, title)
         if feeds.count == 1 {
             try runBatches(feeds[0].input, feeds[0].file, plan, engine, rows, title, body)
-            feeds = []
+            return Summary(counters: engine.counters)
         }
         while let index = try Self.next(&feeds) {
             try feed(&feeds[index], engine, title)

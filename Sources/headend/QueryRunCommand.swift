@@ -105,12 +105,12 @@ extension Failure {
 final class Outputs {
     /// By the plan's output, then `_late` and `_errors`.
     private var byName: [String: RowOutput] = [:]
-    private let names: [String]
+    /// The same, by the plan's number of the output.
+    private var byNumber: [RowOutput?] = []
     private var all: [RowOutput] = []
 
     init(_ arguments: [String], _ plan: StreamPlan, withIDs: Bool, _ files: any FileStore) throws(ReplayError)
     {
-        names = plan.outputs
         let known = plan.outputs + [StreamPlan.lateOutput, StreamPlan.errorOutput]
         let targets = arguments.isEmpty ? ["-"] : arguments
         for named in targets.map({ QueryReplay.NamedFile(argument: $0) }) {
@@ -139,10 +139,11 @@ final class Outputs {
                         + "write --output NAME=\(named.path)")
             }
         }
+        byNumber = plan.outputs.map { byName[$0] }
     }
 
     func write(_ rows: RowBuffer) throws(ReplayError) {
-        for row in 0..<rows.count { try byName[names[rows.output(of: row)]]?.append(row, of: rows) }
+        for row in 0..<rows.count { try byNumber[rows.output(of: row)]?.append(row, of: rows) }
         for row in rows.systemRows { try byName[row.output]?.append(row) }
     }
 

@@ -188,6 +188,25 @@ final class GoldenRun {
         collect()
     }
 
+    /// Takes the events of the only input decoded ahead, some at a time.
+    func take(_ events: [GoldenCase.Event], inBatchesOf size: Int) throws {
+        let batch = EventBatch(plan: plan, input: 0)
+        let decoder = EventDecoder(plan: plan, input: 0)
+        var at = 0
+        while at < events.count {
+            batch.removeAll(firstSequence: events[at].sequence)
+            while at < events.count, batch.count < size, batch.hasRoom(for: events[at].payload.count) {
+                let arrival = EventTime(ticks: max(events[at].arrival, -621_355_968_000_000_000))
+                events[at].payload.withUnsafeBytes { decoder.add($0, arrival: arrival, line: at, to: batch) }
+                at += 1
+            }
+            decoder.finish(batch)
+            let stopped = try engine.process(batch)
+            precondition(stopped == nil, "event \(at) of \(golden.name) is no JSON object")
+            collect()
+        }
+    }
+
     func finish() throws {
         try engine.flush()
         collect()

@@ -56,6 +56,40 @@ import Testing
         }
     }
 
+    @Test("decoded ahead in batches it gives the same rows with the same ids", arguments: GoldenCase.all)
+    func batches(_ golden: GoldenCase) throws {
+        guard golden.failure == nil else { return }
+        let first = try #require(golden.plan(golden.settings))
+        guard first.inputs.count == 1 else { return }
+        let events = golden.events(first, try GoldenRun(golden, first).engine)
+        // Once as they are, and once each twice in a row, found by the value of its first field.
+        var twice = golden.settings
+        let name = events.first?.payload.withUnsafeBytes { RowDifference.columns(of: $0) }?.first?.name
+        twice.deduplication[first.inputs[0].name.lowercased()] = name.map { [$0] }
+        var doubled = events.flatMap { [$0, $0] }
+        for index in doubled.indices { doubled[index].sequence = UInt64(index + 1) }
+        for (settings, events) in [(golden.settings, events), (twice, doubled)] {
+            let plan = try #require(golden.plan(settings))
+            let straight = try GoldenRun(golden, plan)
+            for event in events { try straight.take(event) }
+            try straight.finish()
+            if straight.engine.counters.notJSON > 0 { return }
+            for size in [1, 3, 40] {
+                let ahead = try GoldenRun(golden, plan)
+                try ahead.take(events, inBatchesOf: size)
+                try ahead.finish()
+                // Rows of `_late` and `_errors` stand behind the others of their batch.
+                for isSystem in [false, true] {
+                    #expect(
+                        ahead.rows.filter { $0.output.hasPrefix("_") == isSystem }
+                            == straight.rows.filter { $0.output.hasPrefix("_") == isSystem },
+                        "\(size) at a time")
+                }
+                #expect(ahead.engine.counters == straight.engine.counters)
+            }
+        }
+    }
+
     @Test(
         "shuffled within the tolerance, with every tenth event again, it gives the same rows",
         arguments: GoldenCase.all)

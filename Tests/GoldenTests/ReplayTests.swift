@@ -158,4 +158,47 @@ import Testing
         #expect(rows[1_300] == "{\"v\":\"\(large)\"}")
         #expect(rows[1_301] == "{\"v\":-1}")
     }
+
+    private func lines(_ count: Int) -> String {
+        (0..<count).map { "{\"t\":\"\(time)1Z\",\"v\":\($0)}\n" }.joined()
+    }
+
+    @Test("what came before a line that is no event goes out, in order, also over many batches")
+    func rowsBeforeFailure() throws {
+        let folder = try Folder(["e.jsonl": lines(12_000) + "7\n" + lines(9_000)])
+        var replay = QueryReplay(
+            text: "SELECT v INTO o FROM i TIMESTAMP BY t", name: "test", files: PosixFileStore())
+        replay.inputs = [QueryReplay.NamedFile(argument: folder.path + "/e.jsonl")]
+        let plan = try replay.plan(title: "test.sql")
+        var texts: [String] = []
+        let told = message {
+            _ = try replay.run(plan, title: "test.sql") { (rows) throws(ReplayError) in
+                for row in 0..<rows.count {
+                    var bytes: [UInt8] = []
+                    rows.appendJSON(of: row, to: &bytes)
+                    texts.append(String(decoding: bytes, as: UTF8.self))
+                }
+            }
+        }
+        #expect(told.contains("e.jsonl:12001: not a JSON object"), "\(told)")
+        #expect(texts == (0..<12_000).map { "{\"v\":\($0)}" })
+    }
+
+    @Test("when rows cannot be put out the run ends with that error")
+    func outputFails() throws {
+        let folder = try Folder(["e.jsonl": lines(30_000)])
+        var replay = QueryReplay(
+            text: "SELECT v INTO o FROM i TIMESTAMP BY t", name: "test", files: PosixFileStore())
+        replay.inputs = [QueryReplay.NamedFile(argument: folder.path + "/e.jsonl")]
+        let plan = try replay.plan(title: "test.sql")
+        var calls = 0
+        let told = message {
+            _ = try replay.run(plan, title: "test.sql") { (_) throws(ReplayError) in
+                calls += 1
+                throw ReplayError(.environment, "the disk is full")
+            }
+        }
+        #expect(told.contains("the disk is full"))
+        #expect(calls == 1)
+    }
 }

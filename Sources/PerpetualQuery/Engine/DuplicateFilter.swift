@@ -3,12 +3,9 @@
 /// more than that, and about twice as much at most. Names are then of two ages; at the first event after the horizon
 /// has passed, the older ones are forgotten and the younger ones become the older.
 ///
-/// Raw pointer: the filter owns its table and frees it in deinit.
+/// Raw pointers: the filter owns its tables and frees them in deinit.
 final class DuplicateFilter {
     enum Answer { case new, known, full }
-
-    /// Keeps reads that nobody uses from being left out.
-    @exclusivity(unchecked) private(set) var touched: UInt64 = 0
 
     struct Name: Equatable {
         var high: UInt64
@@ -17,82 +14,53 @@ final class DuplicateFilter {
         static let none = Name(high: 0, low: 0)
     }
 
-    @exclusivity(unchecked) private var table: UnsafeMutablePointer<Name>
-    @exclusivity(unchecked) private var capacity = 1 << 12
-    @exclusivity(unchecked) private(set) var count = 0
-    /// Ticks; nil: for ever.
-    private let horizon: Int64?
+    @exclusivity(unchecked) private var table = NameTable(groupCount: DuplicateFilter.groupCountMin)
     /// With a horizon, the names of the horizon before.
-    private let older: DuplicateFilter?
+    @exclusivity(unchecked) private var older = NameTable(groupCount: DuplicateFilter.groupCountMin)
+    /// Ticks; `Int64.max`: for ever.
+    private let horizon: Int64
     /// The time after which names that stand here become the older ones; the greatest before the first event.
     @exclusivity(unchecked) private var turnsAt = Int64.max
+    private static let groupCountMin = 1 << 9
 
     /// - Parameter horizon: ticks that a name is remembered for at least; nil: as long as the engine lives.
-    init(horizon: Int64? = nil) {
-        self.horizon = horizon
-        older = horizon.map { _ in DuplicateFilter() }
-        table = .allocate(capacity: capacity)
-        table.initialize(repeating: Name(high: 0, low: 0), count: capacity)
+    init(horizon: Int64? = nil) { self.horizon = horizon ?? Int64.max }
+
+    deinit {
+        table.deallocate()
+        older.deallocate()
     }
 
-    deinit { table.deallocate() }
+    @inline(__always) private var isForgetful: Bool { horizon != Int64.max }
 
-    /// Reads the place where a name would stand, so that it is near when `insert` needs it.
+    /// Fetches the places that `insert` will look at.
     @inline(__always)
-    func touch(_ name: Name) {
-        touched &+= table[Int(truncatingIfNeeded: name.low) & (capacity - 1)].low
-        if let older { touched &+= older.table[Int(truncatingIfNeeded: name.low) & (older.capacity - 1)].low }
+    func prefetch(_ name: Name) {
+        table.prefetch(name, mayPut: true)
+        if isForgetful { older.prefetch(name, mayPut: false) }
     }
 
     /// An event of this time was accepted; a time before the greatest so far changes nothing.
+    @inline(__always)
     func advance(to time: Int64) {
-        guard let horizon, let older else { return }
+        if time > turnsAt || turnsAt == Int64.max { turn(time) }
+    }
+
+    private func turn(_ time: Int64) {
+        guard isForgetful else { return }
+        if turnsAt != Int64.max {
+            swap(&table, &older)
+            table.removeAll(groupCount: older.groupCount)
+        }
         let next = time.addingReportingOverflow(horizon)
-        if turnsAt == Int64.max {
-            turnsAt = next.overflow ? Int64.max - 1 : next.partialValue
-        } else if time > turnsAt {
-            swap(&table, &older.table)
-            swap(&capacity, &older.capacity)
-            swap(&count, &older.count)
-            removeAll()
-            turnsAt = next.overflow ? Int64.max - 1 : next.partialValue
-        }
-    }
-
-    /// Forgets every name, and takes a table that fits as many as the older one holds.
-    private func removeAll() {
-        if let older, capacity != older.capacity {
-            table.deallocate()
-            capacity = older.capacity
-            table = .allocate(capacity: capacity)
-        }
-        table.initialize(repeating: Name(high: 0, low: 0), count: capacity)
-        count = 0
-    }
-
-    private func contains(_ name: Name) -> Bool {
-        var slot = Int(truncatingIfNeeded: name.low) & (capacity - 1)
-        while table[slot].low != 0 {
-            if table[slot] == name { return true }
-            slot = (slot + 1) & (capacity - 1)
-        }
-        return false
+        turnsAt = next.overflow ? Int64.max - 1 : next.partialValue
     }
 
     func insert(_ name: Name, limit: Int) -> Answer {
-        var slot = Int(truncatingIfNeeded: name.low) & (capacity - 1)
-        while table[slot].low != 0 {
-            if table[slot] == name { return .known }
-            slot = (slot + 1) & (capacity - 1)
-        }
-        if let older {
-            if older.contains(name) { return .known }
-            guard count + older.count < limit else { return .full }
-        }
-        guard count < limit else { return .full }
-        table[slot] = name
-        count += 1
-        if count * 3 > capacity * 2 { grow() }
+        guard let place = table.freePlace(for: name) else { return .known }
+        if isForgetful, older.contains(name) { return .known }
+        guard table.count + older.count < limit else { return .full }
+        table.put(name, at: place)
         return .new
     }
 
@@ -118,45 +86,37 @@ final class DuplicateFilter {
         return Name(high: b ^ last.high, low: (a ^ last.low) | 1)
     }
 
-    private func grow() {
-        let old = table
-        let oldCapacity = capacity
-        capacity *= 2
-        table = .allocate(capacity: capacity)
-        table.initialize(repeating: Name(high: 0, low: 0), count: capacity)
-        for index in 0..<oldCapacity where old[index].low != 0 {
-            var slot = Int(truncatingIfNeeded: old[index].low) & (capacity - 1)
-            while table[slot].low != 0 { slot = (slot + 1) & (capacity - 1) }
-            table[slot] = old[index]
+    func write(to writer: inout StateWriter) {
+        if isForgetful {
+            writer.put(turnsAt)
+            Self.write(older, to: &writer)
         }
-        old.deallocate()
+        Self.write(table, to: &writer)
     }
 
-    func write(to writer: inout StateWriter) {
-        if let older {
-            writer.put(turnsAt)
-            older.write(to: &writer)
-        }
-        writer.put(UInt64(count))
-        for index in 0..<capacity where table[index].low != 0 {
-            writer.put(table[index].high)
-            writer.put(table[index].low)
+    private static func write(_ table: NameTable, to writer: inout StateWriter) {
+        writer.put(UInt64(table.count))
+        table.forEach { name in
+            writer.put(name.high)
+            writer.put(name.low)
         }
     }
 
     func read(_ reader: inout StateReader) throws(CheckpointError) {
-        if let older {
+        if isForgetful {
             turnsAt = try reader.take(Int64.self)
-            try older.read(&reader)
+            try Self.read(&reader, into: &older)
         }
+        try Self.read(&reader, into: &table)
+    }
+
+    private static func read(
+        _ reader: inout StateReader, into table: inout NameTable
+    ) throws(CheckpointError) {
         for _ in 0..<(try reader.take(UInt64.self)) {
             let name = Name(high: try reader.take(UInt64.self), low: try reader.take(UInt64.self))
             guard name.low != 0 else { throw .damaged(at: reader.at) }
-            var slot = Int(truncatingIfNeeded: name.low) & (capacity - 1)
-            while table[slot].low != 0 { slot = (slot + 1) & (capacity - 1) }
-            table[slot] = name
-            count += 1
-            if count * 3 > capacity * 2 { grow() }
+            if let place = table.freePlace(for: name) { table.put(name, at: place) }
         }
     }
 }

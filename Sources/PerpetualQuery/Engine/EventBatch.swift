@@ -1,37 +1,51 @@
 package import Telemetry
 
 /// Events of one input, decoded ahead by `EventDecoder`, on another thread if wanted: payloads, the values of the
-/// wanted fields, and names for finding duplicates.
+/// wanted fields, names for finding duplicates, and of plain events times and groups.
 ///
 /// `@unchecked Sendable`: one thread fills it, hands it over, and does not touch it until it is handed back.
 ///
 /// Raw pointers: the batch owns its bytes and values and frees them in deinit.
 package final class EventBatch: @unchecked Sendable {
     struct Item {
-        var offset: Int
-        var count: Int
+        var offset: Int32
+        var count: Int32
+        /// Places in `keys` of what names the event, and of the group's key.
+        var nameOffset: Int32 = 0
+        var nameCount: Int32 = 0
+        var keyOffset: Int32 = 0
+        var keyCount: Int32 = 0
         var arrival: Int64
         /// In its file, for messages.
         var line: Int
-        var name: DuplicateFilter.Name
-        var isJSON: Bool
+        var name = DuplicateFilter.Name.none
+        /// What TIMESTAMP BY gives; `noTime` when only the engine can say.
+        var time = Self.noTime
+        var keyHash: UInt64 = 0
+        var isJSON = false
+
+        static let noTime = Int64.min
     }
 
-    package static let eventsMax = 512
+    package static let eventsMax = 1_024
     private static let bytesMax = 1 << 18
     package let input: Int
     let fieldCount: Int
     let slots: UnsafeMutablePointer<Datum>
     let arena = ByteArena()
     private let start: ByteArena.Mark
+    /// Names and keys as bytes, one behind the other.
+    @exclusivity(unchecked) var keys = KeyBuffer()
     /// As many as `count` says.
     let items: UnsafeMutablePointer<Item>
     @exclusivity(unchecked) package private(set) var count = 0
     @exclusivity(unchecked) private(set) var bytes: UnsafeMutableRawBufferPointer
     @exclusivity(unchecked) private var used = 0
     /// Number of the first event, for messages and result ids.
-    package private(set) var firstSequence: UInt64 = 1
+    @exclusivity(unchecked) package private(set) var firstSequence: UInt64 = 1
     @exclusivity(unchecked) package var isText = false
+    /// The decoder has seen its last event.
+    @exclusivity(unchecked) var isFinished = false
 
     package init(plan: StreamPlan, input: Int) {
         self.input = input
@@ -46,6 +60,7 @@ package final class EventBatch: @unchecked Sendable {
         slots.deallocate()
         items.deallocate()
         bytes.deallocate()
+        keys.deallocate()
     }
 
     /// The line of an event; 0 past the last one.
@@ -55,6 +70,8 @@ package final class EventBatch: @unchecked Sendable {
         self.count = 0
         used = 0
         arena.release(to: start)
+        keys.removeAll()
+        isFinished = false
         self.firstSequence = firstSequence
     }
 
@@ -65,10 +82,22 @@ package final class EventBatch: @unchecked Sendable {
 
     func payload(_ index: Int) -> UnsafeRawBufferPointer {
         UnsafeRawBufferPointer(
-            start: bytes.baseAddress.map { $0 + items[index].offset }, count: items[index].count)
+            start: bytes.baseAddress.map { $0 + Int(items[index].offset) }, count: Int(items[index].count))
     }
 
-    /// Copies a payload that the batch has room for; `finishLast` tells the rest.
+    @inline(__always)
+    func name(_ item: Item) -> UnsafeRawBufferPointer {
+        UnsafeRawBufferPointer(
+            start: keys.bytes.baseAddress.map { $0 + Int(item.nameOffset) }, count: Int(item.nameCount))
+    }
+
+    @inline(__always)
+    func key(_ item: Item) -> UnsafeRawBufferPointer {
+        UnsafeRawBufferPointer(
+            start: keys.bytes.baseAddress.map { $0 + Int(item.keyOffset) }, count: Int(item.keyCount))
+    }
+
+    /// Copies a payload that the batch has room for; the item's other parts are for the decoder to set.
     func add(_ payload: UnsafeRawBufferPointer, arrival: Int64, line: Int) -> UnsafeRawBufferPointer {
         precondition(count < Self.eventsMax)
         if payload.count > bytes.count, count == 0 {
@@ -78,17 +107,10 @@ package final class EventBatch: @unchecked Sendable {
         let place = UnsafeMutableRawBufferPointer(rebasing: bytes[used..<(used + payload.count)])
         place.copyMemory(from: payload)
         (items + count).initialize(
-            to: Item(
-                offset: used, count: payload.count, arrival: arrival, line: line,
-                name: DuplicateFilter.Name.none, isJSON: false))
+            to: Item(offset: Int32(used), count: Int32(payload.count), arrival: arrival, line: line))
         count += 1
         used += payload.count
         return UnsafeRawBufferPointer(place)
-    }
-
-    func finishLast(name: DuplicateFilter.Name, isJSON: Bool) {
-        items[count - 1].name = name
-        items[count - 1].isJSON = isJSON
     }
 }
 
@@ -98,8 +120,13 @@ package final class EventBatch: @unchecked Sendable {
 package final class EventDecoder: @unchecked Sendable {
     private let decoder: InputDecoder
     private let names: [Int]
+    private let plain: PlainEvents?
+    private let hashKey: UInt64
     private let needsDecoding: Bool
-    @exclusivity(unchecked) private var key = KeyBuffer()
+    /// So many of the fields that name an event are the group's key; 0: it is another.
+    private let sharedCount: Int
+    /// Of the event before.
+    @exclusivity(unchecked) private var minute = ISOMinute()
 
     package init(plan: StreamPlan, input: Int, limits: StreamLimits = StreamLimits()) {
         let inputPlan = plan.inputs[input]
@@ -107,57 +134,70 @@ package final class EventDecoder: @unchecked Sendable {
             fields: inputPlan.fields, namesMax: limits.fieldNamesMax, hashKey: limits.hashKey,
             arena: ByteArena())
         names = inputPlan.deduplication
+        plain = PlainEvents(plan, input: input)
+        let keyFields = plain?.keyFields ?? []
+        sharedCount = names.starts(with: keyFields) ? keyFields.count : 0
+        hashKey = limits.hashKey
         needsDecoding = !inputPlan.fields.isEmpty || inputPlan.needsPayload
     }
 
-    deinit { key.deallocate() }
-
-    /// Appends an event that the batch has room for.
+    /// Appends an event that the batch has room for; `finish` follows the last.
     ///
     /// - Parameter line: its line in the file.
     package func add(_ payload: UnsafeRawBufferPointer, arrival: EventTime, line: Int, to batch: EventBatch) {
         let own = batch.add(payload, arrival: arrival.ticks, line: line)
+        let item = batch.items + (batch.count - 1)
         guard needsDecoding else {
-            return batch.finishLast(name: DuplicateFilter.Name.none, isJSON: true)
+            item.pointee.isJSON = true
+            return
         }
-        decoder.arena = batch.arena
-        let isJSON = decoder.decode(own)
-        (batch.slots + (batch.count - 1) * batch.fieldCount).update(
-            from: decoder.slots, count: batch.fieldCount)
-        var name = DuplicateFilter.Name.none
-        if !names.isEmpty, isJSON {
-            key.removeAll()
-            for field in names { GroupKey.append(decoder.slots[field], to: &key) }
-            name = DuplicateFilter.name(key.bytes)
-        }
-        batch.finishLast(name: name, isJSON: isJSON)
+        if batch.count == 1 { decoder.arena = batch.arena }
+        guard decoder.decode(own) else { return }
+        item.pointee.isJSON = true
+        // Read before they are copied: what was just written in parts cannot be read as a whole at once.
+        let slots = decoder.slots
+        appendKeys(slots, item, batch)
+        if let plain { item.pointee.time = time(slots[plain.timeField]) ?? EventBatch.Item.noTime }
+        (batch.slots + (batch.count - 1) * batch.fieldCount).update(from: slots, count: batch.fieldCount)
     }
-}
 
-extension StreamEngine {
-    /// Takes the events of a batch, as `process(_:)` takes each.
-    ///
-    /// - Returns: the index of the first event that is no JSON object, at which it stopped; nil when there is none.
-    /// - Throws: as `process(_:)`; `takenOfBatch` then says how many came before.
-    package func process(_ batch: EventBatch) throws(QueryFailure) -> Int? {
-        let input = inputs[batch.input]
-        let isText = batch.isText
-        let first = batch.firstSequence
-        takenOfBatch = 0
-        for index in 0..<batch.count {
-            // The places of the next names are fetched together, so that their waits overlap.
-            if let filter = input.duplicates, index & 31 == 0 {
-                for ahead in index..<min(index + 32, batch.count) { filter.touch(batch.items[ahead].name) }
-            }
-            let item = batch.items[index]
-            guard item.isJSON else { return index }
-            let event = StreamEvent(
-                input: batch.input, device: 0, sequence: first + UInt64(index),
-                arrivalTime: EventTime(ticks: item.arrival), eventTime: EventTime(ticks: item.arrival),
-                payload: batch.payload(index), isText: isText)
-            try process(event, input, batch.slots + index * batch.fieldCount, name: item.name, isJSON: true)
-            takenOfBatch += 1
+    /// Computes what is known of names and keys when all their bytes are there: not while they are being written.
+    package func finish(_ batch: EventBatch) {
+        batch.isFinished = true
+        let hasGroup = plain?.group != nil
+        guard hasGroup || !names.isEmpty else { return }
+        for index in 0..<batch.count where batch.items[index].isJSON {
+            let item = batch.items + index
+            if !names.isEmpty { item.pointee.name = DuplicateFilter.name(batch.name(item.pointee)) }
+            if hasGroup { item.pointee.keyHash = GroupKey.hash(batch.key(item.pointee), hashKey) }
         }
-        return nil
+    }
+
+    @inline(__always)
+    private func time(_ value: Datum) -> Int64? {
+        if value.kind == .text, let known = minute.ticks(value.bytes) { return known }
+        let ticks = EventClock.ticks(value)
+        if let ticks, value.kind == .text { minute = ISOMinute(value.bytes, ticks) ?? minute }
+        return ticks
+    }
+
+    @inline(__always)
+    private func appendKeys(
+        _ slots: UnsafeMutablePointer<Datum>, _ item: UnsafeMutablePointer<EventBatch.Item>,
+        _ batch: EventBatch
+    ) {
+        let from = batch.keys.count
+        item.pointee.nameOffset = Int32(from)
+        item.pointee.keyOffset = Int32(from)
+        for index in names.indices {
+            GroupKey.append(slots[names[index]], to: &batch.keys)
+            if index + 1 == sharedCount { item.pointee.keyCount = Int32(batch.keys.count - from) }
+        }
+        let end = batch.keys.count
+        item.pointee.nameCount = Int32(end - from)
+        guard sharedCount == 0, let plain, plain.group != nil else { return }
+        item.pointee.keyOffset = Int32(end)
+        for field in plain.keyFields { GroupKey.append(slots[field], to: &batch.keys) }
+        item.pointee.keyCount = Int32(batch.keys.count - end)
     }
 }

@@ -167,28 +167,6 @@ final class FieldNames {
 
     @inline(__always)
     private static func equal(_ left: UnsafeRawPointer, _ right: UnsafeRawBufferPointer) -> Bool {
-        guard let base = right.baseAddress else { return true }
-        var at = 0
-        while at + 8 <= right.count {
-            let a = left.loadUnaligned(fromByteOffset: at, as: UInt64.self)
-            let b = base.loadUnaligned(fromByteOffset: at, as: UInt64.self)
-            if a != b { return false }
-            at += 8
-        }
-        if at == right.count { return true }
-        if right.count >= 8 {
-            // The last eight, of which some were seen.
-            let last = right.count - 8
-            return left.loadUnaligned(fromByteOffset: last, as: UInt64.self)
-                == base.loadUnaligned(fromByteOffset: last, as: UInt64.self)
-        }
-        while at < right.count {
-            if left.load(fromByteOffset: at, as: UInt8.self) != base.load(fromByteOffset: at, as: UInt8.self)
-            {
-                return false
-            }
-            at += 1
-        }
-        return true
+        GroupKey.areEqual(UnsafeRawBufferPointer(start: left, count: right.count), right)
     }
 }

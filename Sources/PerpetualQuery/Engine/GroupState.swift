@@ -122,17 +122,30 @@ final class GroupState {
                 if !frame[step.argument].isNull {
                     memory.assumingMemoryBound(to: Int64.self).pointee += 1
                 }
-            case .moments:
-                let argument = frame[step.argument]
-                if argument.isNull { continue }
-                guard let value = Conversion.number(of: argument)?.number else { return .operand }
-                memory.assumingMemoryBound(to: Moments.self).pointee.add(value)
-            case .distinct:
-                if let failure = addDistinct(block, index, frame[step.argument]) { return failure }
-            case .collection: if let failure = collect(block, index, context, frame) { return failure }
+            case .moments, .distinct, .collection:
+                if let failure = addOther(block, index, context, frame) { return failure }
             }
         }
         return nil
+    }
+
+    /// Kept out of the loop over plain numbers.
+    @inline(never)
+    private func addOther(
+        _ block: UnsafeMutableRawPointer, _ index: Int, _ context: RowContext,
+        _ frame: UnsafeMutablePointer<Datum>
+    ) -> RowFailure? {
+        let step = steps[index]
+        let argument = frame[max(step.argument, 0)]
+        switch step.kind {
+        case .distinct: return addDistinct(block, index, argument)
+        case .collection: return collect(block, index, context, frame)
+        default:
+            if argument.isNull { return nil }
+            guard let value = Conversion.number(of: argument)?.number else { return .operand }
+            (block + step.offset).assumingMemoryBound(to: Moments.self).pointee.add(value)
+            return nil
+        }
     }
 
     private func addDistinct(_ block: UnsafeMutableRawPointer, _ index: Int, _ value: Datum) -> RowFailure? {

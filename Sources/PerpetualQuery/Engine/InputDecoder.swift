@@ -206,23 +206,6 @@ final class InputDecoder {
 
     @inline(__always)
     private static func isEqual(_ left: UnsafeMutableRawPointer, _ right: UnsafeRawBufferPointer) -> Bool {
-        guard let base = right.baseAddress else { return true }
-        var at = 0
-        while at + 8 <= right.count {
-            if left.loadUnaligned(fromByteOffset: at, as: UInt64.self)
-                != base.loadUnaligned(fromByteOffset: at, as: UInt64.self)
-            {
-                return false
-            }
-            at += 8
-        }
-        while at < right.count {
-            if left.load(fromByteOffset: at, as: UInt8.self) != base.load(fromByteOffset: at, as: UInt8.self)
-            {
-                return false
-            }
-            at += 1
-        }
-        return true
+        GroupKey.areEqual(UnsafeRawBufferPointer(start: left, count: right.count), right)
     }
 }

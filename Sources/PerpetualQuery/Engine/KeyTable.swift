@@ -49,8 +49,9 @@ final class KeyTable {
         return nil
     }
 
+    @inline(__always)
     private func matches(_ number: Int, _ key: UnsafeRawBufferPointer) -> Bool {
-        Datum.order(bytes(of: number), key) == 0
+        GroupKey.areEqual(bytes(of: number), key)
     }
 
     /// The number of a key, and whether it is new.

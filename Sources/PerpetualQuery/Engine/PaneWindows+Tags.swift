@@ -18,7 +18,8 @@ extension PaneWindows {
     /// Finds the pane of a record whose groups are asked for by tag.
     @inline(__always)
     func begin(_ context: RowContext) {
-        currentPane = pane(context.timeline, ceiling(context.time, pane))
+        let known = knownPane(context.timeline, holding: context.time)
+        currentPane = known >= 0 ? known : findPane(context.timeline, ceiling(context.time, pane))
         currentCell = -1
     }
 

@@ -50,14 +50,14 @@ final class PaneWindows: WindowOperator {
     @exclusivity(unchecked) private var due = DueHeap()
     @exclusivity(unchecked) var panes: [Pane] = []
     @exclusivity(unchecked) private var freePanes: [Int32] = []
-    @exclusivity(unchecked) private var cells: UnsafeMutableRawPointer
+    @exclusivity(unchecked) private(set) var cells: UnsafeMutableRawPointer
     @exclusivity(unchecked) private var cellCapacity = 256
     @exclusivity(unchecked) private var cellTop = 0
     @exclusivity(unchecked) private var freeCells: [Int32] = []
-    @exclusivity(unchecked) private var slots: UnsafeMutablePointer<Int32>
-    @exclusivity(unchecked) private var slotCount = 1_024
+    @exclusivity(unchecked) private(set) var slots: UnsafeMutablePointer<Int32>
+    @exclusivity(unchecked) private(set) var slotCount = 1_024
     @exclusivity(unchecked) private var cellCount = 0
-    private let stride: Int
+    let stride: Int
     @exclusivity(unchecked) var currentPane: Int32 = -1
     @exclusivity(unchecked) var currentCell: Int32 = -1
     /// Groups of a pane that are looked at for their tag before the key is looked up.
@@ -76,8 +76,10 @@ final class PaneWindows: WindowOperator {
         var (a, b) = (size, hop)
         while b != 0 { (a, b) = (b, a % b) }
         pane = a
-        stride = Cell.bytes + state.layout.byteCount
-        cells = .allocate(byteCount: cellCapacity * stride, alignment: 64)
+        // A small group begins a cache line, so that it takes no more of them than it must.
+        let bytes = Cell.bytes + state.layout.byteCount
+        stride = bytes <= 256 ? (bytes + 63) & ~63 : bytes
+        cells = TableMemory.allocate(byteCount: cellCapacity * stride)
         slots = .allocate(capacity: slotCount)
         slots.initialize(repeating: -1, count: slotCount)
         scratch = .allocate(byteCount: state.layout.byteCount, alignment: 16)
@@ -149,23 +151,14 @@ final class PaneWindows: WindowOperator {
     override func add(
         _ context: RowContext, _ frame: UnsafeMutablePointer<Datum>, key: UnsafeRawBufferPointer, hash: UInt64
     ) -> RowFailure? {
-        let end = ceiling(context.time, pane)
-        let number = self.pane(context.timeline, end)
+        let known = knownPane(context.timeline, holding: context.time)
+        let number = known >= 0 ? known : findPane(context.timeline, ceiling(context.time, pane))
         let cell = self.cell(number, key, hash)
         if cell < 0 { return .limit }
         return state.add(block(cell), context, frame)
     }
 
     /// The timeline's pane with this end, made when it is not there.
-    @inline(__always)
-    func pane(_ timeline: Int32, _ end: Int64) -> Int32 {
-        if Int(timeline) < timelines.count {
-            let last = timelines[Int(timeline)].lastPane
-            if last >= 0, panes[Int(last)].end == end { return last }
-        }
-        return findPane(timeline, end)
-    }
-
     func findPane(_ timeline: Int32, _ end: Int64) -> Int32 {
         while timelines.count <= Int(timeline) { timelines.append(Timeline()) }
         var before: Int32 = -1
@@ -198,12 +191,12 @@ final class PaneWindows: WindowOperator {
     /// The group's cell, made when it is not there; −1 when a limit refuses it.
     @inline(__always)
     func cell(_ pane: Int32, _ key: UnsafeRawBufferPointer, _ keyHash: UInt64) -> Int32 {
-        let hash = (keyHash ^ UInt64(UInt32(bitPattern: pane))) &* 0x9E37_79B9_7F4A_7C15
-        var slot = Int(truncatingIfNeeded: hash >> 20) & (slotCount - 1)
+        let hash = self.hash(keyHash, pane)
+        var slot = self.slot(hash)
         while slots[slot] >= 0 {
             let cell = self.cell(slots[slot])
             if cell.pointee.hash == hash, cell.pointee.pane == pane, Int(cell.pointee.keyCount) == key.count,
-                Datum.order(self.key(slots[slot]), key) == 0
+                GroupKey.areEqual(self.key(slots[slot]), key)
             {
                 return slots[slot]
             }
@@ -243,7 +236,7 @@ final class PaneWindows: WindowOperator {
     }
 
     private func enter(_ number: Int32) {
-        var slot = Int(truncatingIfNeeded: cell(number).pointee.hash >> 20) & (slotCount - 1)
+        var slot = self.slot(cell(number).pointee.hash)
         while slots[slot] >= 0 { slot = (slot + 1) & (slotCount - 1) }
         slots[slot] = number
     }
@@ -252,14 +245,14 @@ final class PaneWindows: WindowOperator {
         let old = slots
         let oldCount = slotCount
         slotCount *= 2
-        slots = .allocate(capacity: slotCount)
+        slots = TableMemory.allocate(slotCount, of: Int32.self)
         slots.initialize(repeating: -1, count: slotCount)
         for index in 0..<oldCount where old[index] >= 0 { enter(old[index]) }
         old.deallocate()
     }
 
     private func growCells() {
-        let more = UnsafeMutableRawPointer.allocate(byteCount: cellCapacity * 2 * stride, alignment: 64)
+        let more = TableMemory.allocate(byteCount: cellCapacity * 2 * stride)
         more.copyMemory(from: cells, byteCount: cellCapacity * stride)
         cells.deallocate()
         cells = more
@@ -267,11 +260,11 @@ final class PaneWindows: WindowOperator {
     }
 
     private func removeCell(_ number: Int32) {
-        var slot = Int(truncatingIfNeeded: cell(number).pointee.hash >> 20) & (slotCount - 1)
+        var slot = self.slot(cell(number).pointee.hash)
         while slots[slot] != number { slot = (slot + 1) & (slotCount - 1) }
         var next = (slot + 1) & (slotCount - 1)
         while slots[next] >= 0 {
-            let home = Int(truncatingIfNeeded: cell(slots[next]).pointee.hash >> 20) & (slotCount - 1)
+            let home = self.slot(cell(slots[next]).pointee.hash)
             if (next - home) & (slotCount - 1) >= (next - slot) & (slotCount - 1) {
                 slots[slot] = slots[next]
                 slot = next

@@ -5,7 +5,9 @@ package import Telemetry
 ///
 /// Raw pointers: this class owns values and their bytes, keeps the memory when it is emptied, and frees it
 /// in deinit.
-package final class RowBuffer {
+///
+/// `@unchecked Sendable`: one thread fills it, hands it over, and does not touch it until it is handed back.
+package final class RowBuffer: @unchecked Sendable {
     struct Header {
         var emit: Int32
         var time: Int64
@@ -31,10 +33,10 @@ package final class RowBuffer {
     @exclusivity(unchecked) private var values: UnsafeMutablePointer<Datum>
     @exclusivity(unchecked) private var valueCapacity = 1_024
     @exclusivity(unchecked) private var valueCount = 0
-    private let arena = ByteArena()
+    @exclusivity(unchecked) private var arena = ByteArena()
     private let start: ByteArena.Mark
     /// Rows of `_late` and `_errors`, in the order they came.
-    package private(set) var systemRows: [ResultRow] = []
+    @exclusivity(unchecked) package private(set) var systemRows: [ResultRow] = []
     /// Names of devices, for row names.
     var deviceName: (UInt32) -> DeviceID = { _ in DeviceID("") }
 
@@ -71,6 +73,16 @@ package final class RowBuffer {
         systemRows.removeAll(keepingCapacity: true)
         valueCount = 0
         arena.release(to: start)
+    }
+
+    /// Swaps its rows with those of another buffer of the same plan, without copying them.
+    package func exchange(with other: RowBuffer) {
+        swap(&headers, &other.headers)
+        swap(&values, &other.values)
+        swap(&valueCapacity, &other.valueCapacity)
+        swap(&valueCount, &other.valueCount)
+        swap(&arena, &other.arena)
+        swap(&systemRows, &other.systemRows)
     }
 
     func append(_ row: ResultRow) { systemRows.append(row) }

@@ -106,7 +106,7 @@ final class SourceRuntime {
     /// needed before that.
     let isDirect: Bool
     /// The input's names of events, when they are remembered for a time only.
-    @exclusivity(unchecked) var forgetful: DuplicateFilter?
+    @exclusivity(unchecked) var forgetful: Kept<DuplicateFilter>?
     /// By device number, its timeline; −1 when it is not known yet.
     @exclusivity(unchecked) var timelineOfDevice: [Int32] = []
 
@@ -159,6 +159,7 @@ final class InputRuntime {
     let decoder: InputDecoder
     let needsDecoding: Bool
     let duplicates: DuplicateFilter?
+    let keptDuplicates: Kept<DuplicateFilter>?
     /// Slots of the fields that name an event.
     let names: [Int]
     let sources: [SourceRuntime]
@@ -166,18 +167,27 @@ final class InputRuntime {
     let onlySource: Kept<SourceRuntime>?
     /// The payload is read by its only source.
     let isDirect: Bool
+    /// Events that were decoded ahead bring their time along, and the key of their group when there are these panes.
+    let isPlain: Bool
+    let plainPanes: Kept<PaneWindows>?
 
-    init(_ plan: InputPlan, _ decoder: InputDecoder, _ sources: [SourceRuntime]) {
+    init(
+        _ plan: InputPlan, _ decoder: InputDecoder, _ sources: [SourceRuntime], _ plain: PlainEvents?,
+        _ groups: [GroupRuntime]
+    ) {
         self.decoder = decoder
         self.sources = sources
         onlySource = sources.count == 1 ? Kept(sources[0]) : nil
         needsDecoding = !plan.fields.isEmpty || plan.needsPayload
         names = plan.deduplication
         duplicates = names.isEmpty ? nil : DuplicateFilter(horizon: plan.deduplicationHorizonTicks)
+        keptDuplicates = duplicates.map { Kept($0) }
         if plan.deduplicationHorizonTicks != nil {
-            for source in sources { source.forgetful = duplicates }
+            for source in sources { source.forgetful = keptDuplicates }
         }
         isDirect = sources.count == 1 && sources[0].isDirect && plan.fields.isEmpty && names.isEmpty
+        isPlain = plain != nil && sources.count == 1 && sources[0].grouping == nil
+        plainPanes = isPlain ? plain?.group.flatMap { groups[$0].keptPanes } : nil
     }
 }
 

@@ -30,7 +30,7 @@ extension StreamEngine {
         }
         if source.timeSlot >= 0 {
             let time = source.isDirect ? Datum(ticks: event.eventTime.ticks) : frame[source.timeSlot]
-            guard let ticks = eventTicks(time) else {
+            guard let ticks = EventClock.ticks(time) else {
                 totals.withoutTime += 1
                 return
             }
@@ -47,27 +47,38 @@ extension StreamEngine {
             // Arrival times never go back; an input that says otherwise is taken at its greatest.
             row.time = max(row.time, source.greatest[timeline], source.floor)
         }
-        totals.accepted += 1
-        let isLater = row.time > source.greatest[timeline] && source.minimum == nil
-        if isLater {
-            source.greatest[timeline] = row.time
-            source.forgetful?.advance(to: row.time)
-        }
+        let isLater = accept(time: row.time, source, timeline: timeline)
         if let grouping = source.keptGrouping {
             if isJSON { isDirectJSON = grouping.use { group($0, event, row, source, slots) } }
         } else {
             accept(row, stage)
         }
         if source.minimum != nil { return move(source) }
-        if isLater, !hasFailed {
-            let watermark = max(source.floor, TimePolicy.saturatingSubtract(row.time, source.tolerance))
-            if let leaf = source.leaf {
-                if leaf.use({ $0.earliest(Int32(timeline)) }) >= watermark { return }
-            } else if stage.listeners.isEmpty, stage.sort == nil {
-                return
-            }
-            advance(stage, Int32(timeline), to: watermark)
+        if isLater, !hasFailed { goOn(source, stage, timeline: timeline, to: row.time) }
+    }
+
+    /// An event of this time is accepted.
+    ///
+    /// - Returns: whether it is the latest of its timeline so far, and time goes on by it.
+    @inline(__always)
+    func accept(time: Int64, _ source: SourceRuntime, timeline: Int) -> Bool {
+        totals.accepted += 1
+        guard time > source.greatest[timeline], source.minimum == nil else { return false }
+        source.greatest[timeline] = time
+        source.forgetful?.use { $0.advance(to: time) }
+        return true
+    }
+
+    /// A timeline went on to `time`: closes what that ends.
+    @inline(__always)
+    func goOn(_ source: SourceRuntime, _ stage: StageRuntime, timeline: Int, to time: Int64) {
+        let watermark = max(source.floor, TimePolicy.saturatingSubtract(time, source.tolerance))
+        if let leaf = source.leaf {
+            if leaf.use({ $0.earliest(Int32(timeline)) }) >= watermark { return }
+        } else if stage.listeners.isEmpty, stage.sort == nil {
+            return
         }
+        advance(stage, Int32(timeline), to: watermark)
     }
 
     /// The device of the event in the frame is at a time.
@@ -85,7 +96,7 @@ extension StreamEngine {
         source.floor = max(source.floor, TimePolicy.saturatingSubtract(minimum.least, source.tolerance))
         guard source.floor > source.told else { return }
         source.told = source.floor
-        source.forgetful?.advance(to: source.floor)
+        source.forgetful?.use { $0.advance(to: source.floor) }
         if let leaf = source.leaf, leaf.use({ $0.earliest(-1) }) >= source.floor { return }
         advance(source.runtime, -1, to: source.floor)
     }
@@ -107,7 +118,7 @@ extension StreamEngine {
             context.failure = nil
             return nil
         }
-        return eventTicks(stage.frame[slot]).map { EventTime(ticks: $0) }
+        return EventClock.ticks(stage.frame[slot]).map { EventTime(ticks: $0) }
     }
 
     func load(
@@ -123,17 +134,6 @@ extension StreamEngine {
         }
     }
 
-    /// A time, ISO 8601 text, or an epoch number by its magnitude.
-    private func eventTicks(_ value: Datum) -> Int64? {
-        let ticks: Int64?
-        switch value.kind {
-        case .datetime: ticks = value.integer
-        case .text: ticks = ISOTime.ticks(value.bytes) ?? EventTime.parse(iso8601: value.bytes)?.ticks
-        case .bigint: ticks = EventTime.parse(epochInteger: value.integer)?.ticks
-        case .float: ticks = EventTime.parse(epochNumber: value.double)?.ticks
-        default: ticks = nil
-        }
-        return ticks.flatMap { TimeRange.ticks.contains($0) ? $0 : nil }
     }
 
     /// The number of the event's timeline; −1 when there are too many.
@@ -202,7 +202,7 @@ extension StreamEngine {
         }
     }
 
-    private func accept(_ row: RowContext, _ stage: StageRuntime) {
+    func accept(_ row: RowContext, _ stage: StageRuntime) {
         if let sort = stage.sort {
             if !sort.add(row, stage.frame) {
                 stop(

@@ -51,12 +51,12 @@ package final class StreamEngine {
     @exclusivity(unchecked) var failedAt = 0
     /// Events of the batch in hand that were taken.
     @exclusivity(unchecked) package var takenOfBatch = 0
-    /// Takes rows out of the buffer while windows close.
-    @exclusivity(unchecked) var drain: ((RowBuffer) -> Void)?
+    /// Takes rows out of the buffer while windows close: whenever there are `rowsPerDrain`.
+    @exclusivity(unchecked) package var drain: ((RowBuffer) -> Void)?
     /// Whether the payload that a source read itself was a JSON object.
     @exclusivity(unchecked) var isDirectJSON = true
     /// `flush` was called: nothing may follow.
-    @exclusivity(unchecked) private var isFinished = false
+    @exclusivity(unchecked) private(set) var isFinished = false
 
     /// - Parameters:
     ///   - references: the data that the plan names.
@@ -100,7 +100,7 @@ package final class StreamEngine {
                 InputDecoder(
                     fields: input.fields, namesMax: limits.fieldNamesMax, hashKey: limits.hashKey,
                     arena: arena),
-                sources.filter { $0.plan.input == number })
+                sources.filter { $0.plan.input == number }, PlainEvents(plan, input: number), groups)
         }
         self.inputs = inputs
         firstInput = inputs.first.map { Kept($0) }
@@ -192,20 +192,7 @@ package final class StreamEngine {
         totals.events += 1
         if !isJSON { totals.notJSON += 1 }
         self.event = event
-        if let filter = input.duplicates, isJSON {
-            switch filter.insert(name, limit: limits.deduplicationMax) {
-            case .new: break
-            case .known:
-                totals.duplicates += 1
-                arena.release(to: start)
-                return
-            case .full:
-                return stop(
-                    QueryFailure(
-                        text: "more than \(limits.deduplicationMax) names of events to remember",
-                        hint: "the limit is deduplicationMax"))
-            }
-        }
+        if isJSON, let filter = input.keptDuplicates, isDuplicate(name, filter) { return releaseArena() }
         if let source = input.onlySource {
             source.use { take(event, $0, slots, isJSON: isJSON) }
         } else {
@@ -213,6 +200,27 @@ package final class StreamEngine {
         }
         arena.release(to: start)
     }
+
+    /// Whether an event of this name came before; or there is no room for another name, which stops the engine.
+    @inline(__always)
+    func isDuplicate(_ name: DuplicateFilter.Name, _ filter: Kept<DuplicateFilter>) -> Bool {
+        switch filter.use({ $0.insert(name, limit: limits.deduplicationMax) }) {
+        case .new: return false
+        case .known:
+            totals.duplicates += 1
+            return true
+        case .full:
+            stop(
+                QueryFailure(
+                    text: "more than \(limits.deduplicationMax) names of events to remember",
+                    hint: "the limit is deduplicationMax"))
+            return true
+        }
+    }
+
+    /// Gives back the texts that the event in hand made.
+    @inline(__always)
+    func releaseArena() { arena.release(to: start) }
 
     /// The clock says it is `arrival`: every timeline's time is now at least that less the late tolerance.
     /// A tick that goes back does nothing. Without TIMESTAMP BY, time is at least that of arrival.

@@ -66,11 +66,30 @@ class WindowOperator {
         }
     }
 
-    /// Sorts groups by their keys: by eight bytes first, which mostly decide.
+    /// Sorts groups by their keys: by the eight bytes behind what all keys begin with, which mostly decide.
     static func sort(_ groups: inout [(prefix: UInt64, key: UnsafeRawBufferPointer, number: Int32)]) {
+        guard groups.count > 1 else { return }
+        let first = groups[0].key
+        var shared = first.count
+        for index in groups.indices { shared = sharedCount(first, groups[index].key, atMost: shared) }
+        if shared > 0 {
+            for index in groups.indices {
+                groups[index].prefix = prefix(UnsafeRawBufferPointer(rebasing: groups[index].key[shared...]))
+            }
+        }
         groups.sort { left, right in
             left.prefix != right.prefix ? left.prefix < right.prefix : Datum.order(left.key, right.key) < 0
         }
+    }
+
+    /// Bytes that two keys begin with in common.
+    private static func sharedCount(
+        _ left: UnsafeRawBufferPointer, _ right: UnsafeRawBufferPointer, atMost limit: Int
+    ) -> Int {
+        let end = min(limit, right.count)
+        var at = 0
+        while at < end, left[at] == right[at] { at += 1 }
+        return at
     }
 
     static func prefix(_ key: UnsafeRawBufferPointer) -> UInt64 {

@@ -48,7 +48,7 @@ package struct StreamSettings: Hashable, Sendable {
     /// others are duplicates.
     package var deduplication: [String: [String]] = [:]
     /// How far an input's time must have gone on before a name of an event may be forgotten, in ticks; with events all
-    /// the time it is forgotten before twice as much. nil: names are kept for ever, and take 24 to 48 bytes each.
+    /// the time it is forgotten before twice as much. nil: names are kept for ever, and take 19 to 39 bytes each.
     package var deduplicationHorizonTicks: Int64?
     /// What becomes of a row that cannot be computed: a failed CAST, an overflow, a division by zero.
     package var errorPolicy = ErrorPolicy.stop

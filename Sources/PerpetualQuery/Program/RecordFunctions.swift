@@ -10,12 +10,12 @@ import Telemetry
 enum RecordFunctions {
     /// A scalar of the scanner as a value; escapes are resolved in the arena.
     @inline(__always)
-    static func datum(_ scalar: JSONScalar, _ arena: ByteArena) -> Datum {
+    static func datum(_ scalar: JSONScalar, _ arena: @autoclosure () -> ByteArena) -> Datum {
         switch scalar {
         case .bigint(let value): Datum(value)
         case .float(let value): Datum(value)
         case .text(let raw, let hasEscapes):
-            hasEscapes ? arena.text(JSONString.decode(raw)) : Datum(.text, raw)
+            hasEscapes ? arena().text(JSONString.decode(raw)) : Datum(.text, raw)
         case .boolean(let value): Datum(value)
         case .null: .null
         case .nested(let bytes): Datum(bytes.first == 0x7B ? .record : .array, bytes)

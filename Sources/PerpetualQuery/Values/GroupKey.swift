@@ -142,6 +142,41 @@ enum GroupKey {
         return UnsafeRawBufferPointer(text)
     }
 
+    /// Whether two keys, or other short bytes, are the same.
+    @inline(__always)
+    static func areEqual(_ left: UnsafeRawBufferPointer, _ right: UnsafeRawBufferPointer) -> Bool {
+        guard left.count == right.count else { return false }
+        guard let a = left.baseAddress, let b = right.baseAddress else { return true }
+        let count = right.count
+        var at = 0
+        while at + 8 <= count {
+            if a.loadUnaligned(fromByteOffset: at, as: UInt64.self)
+                != b.loadUnaligned(fromByteOffset: at, as: UInt64.self)
+            {
+                return false
+            }
+            at += 8
+        }
+        if at == count { return true }
+        if count >= 8 {
+            // The last eight, of which some were seen.
+            return a.loadUnaligned(fromByteOffset: count - 8, as: UInt64.self)
+                == b.loadUnaligned(fromByteOffset: count - 8, as: UInt64.self)
+        }
+        if count >= 4 {
+            return a.loadUnaligned(as: UInt32.self) == b.loadUnaligned(as: UInt32.self)
+                && a.loadUnaligned(fromByteOffset: count - 4, as: UInt32.self)
+                    == b.loadUnaligned(fromByteOffset: count - 4, as: UInt32.self)
+        }
+        while at < count {
+            if a.load(fromByteOffset: at, as: UInt8.self) != b.load(fromByteOffset: at, as: UInt8.self) {
+                return false
+            }
+            at += 1
+        }
+        return true
+    }
+
     /// Eight bytes a step, multiplied by a secret factor to 128 bits and folded, so that who does not know the key
     /// cannot choose bytes that collide (the construction of wyhash and foldhash).
     @inline(__always)
@@ -230,6 +265,7 @@ struct KeyBuffer {
         }
     }
 
+    @inline(never)
     private mutating func grow(_ more: Int) {
         var larger = capacity * 2
         while larger < count + more { larger *= 2 }

@@ -48,3 +48,50 @@ enum ISOTime {
     @inline(__always)
     private static func isDigit(_ byte: UInt8) -> UInt8 { byte &- 0x30 < 10 ? 0 : 1 }
 }
+
+/// The minute that a time in the usual form lies in, `2026-03-01T00:12:`: times of events that follow each other mostly
+/// share it, and then only the seconds are read.
+struct ISOMinute {
+    /// Its 16 characters; at first none that a text has.
+    private var first = UInt64.max
+    private var second = UInt64.max
+    /// Of the minute's beginning.
+    private var start: Int64 = 0
+
+    init() {}
+
+    /// - Parameter ticks: what the text says.
+    /// - Returns: nil when the text has another form.
+    init?(_ text: UnsafeRawBufferPointer, _ ticks: Int64) {
+        guard ISOTime.ticks(text) == ticks else { return nil }
+        first = text.loadUnaligned(as: UInt64.self)
+        second = text.loadUnaligned(fromByteOffset: 8, as: UInt64.self)
+        let rest = ticks % EventTime.ticksPerMinute
+        start = ticks - (rest < 0 ? rest + EventTime.ticksPerMinute : rest)
+    }
+
+    /// A time in this minute; nil: it is in another, has another form, or is none.
+    @inline(__always)
+    func ticks(_ text: UnsafeRawBufferPointer) -> Int64? {
+        let count = text.count
+        guard let base = text.baseAddress, count >= 20, count <= 28, count != 21,
+            base.loadUnaligned(as: UInt64.self) == first,
+            base.loadUnaligned(fromByteOffset: 8, as: UInt64.self) == second
+        else { return nil }
+        func byte(_ at: Int) -> UInt8 { base.load(fromByteOffset: at, as: UInt8.self) }
+        let (tens, ones) = (byte(17) &- 0x30, byte(18) &- 0x30)
+        guard byte(16) == 0x3A, byte(count - 1) == 0x5A, tens < 6, ones < 10 else { return nil }
+        let ticks = start + Int64(tens &* 10 &+ ones) * 10_000_000
+        if count == 20 { return ticks }
+        guard byte(19) == 0x2E else { return nil }
+        var fraction: Int64 = 0
+        var scale: Int64 = 1_000_000
+        for at in 20..<(count - 1) {
+            let digit = byte(at) &- 0x30
+            guard digit < 10 else { return nil }
+            fraction += Int64(digit) * scale
+            scale /= 10
+        }
+        return ticks + fraction
+    }
+}
