@@ -42,9 +42,9 @@ struct MessageProperties {
             let name = Self.text(name, arena).bytes
             guard used.insert(Array(name)).inserted else { return }
             bytes.append(bytes.isEmpty ? 0x7B : 0x2C)
-            JSONBytes.appendText(name, to: &bytes)
+            JSONText.append(utf8: name, to: &bytes)
             bytes.append(0x3A)
-            JSONBytes.appendText(Self.text(value, arena).bytes, to: &bytes)
+            JSONText.append(utf8: Self.text(value, arena).bytes, to: &bytes)
         }
         if bytes.isEmpty { return .null }
         bytes.append(0x7D)

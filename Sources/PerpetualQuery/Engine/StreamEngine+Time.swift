@@ -134,8 +134,6 @@ extension StreamEngine {
         }
     }
 
-    }
-
     /// The number of the event's timeline; −1 when there are too many.
     @inline(__always)
     private func timeline(
