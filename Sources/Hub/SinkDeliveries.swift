@@ -61,8 +61,10 @@ final class DownstreamDelivery: ResultDelivery {
         let path = directory + "/downstream.cursor"
         let cursor = SinkCursor(path: path, files: files)
         let saved = try cursor.load()
-        // Rows that were released while the hub had no downstream are in the files only.
-        let begin = max(saved ?? outbox.endPosition, outbox.startPosition)
+        // Rows that were released while the hub had no downstream are in the files only. What was sent before a crash
+        // and no checkpoint covers is made again, maybe at other places of the outbox: it is sent again.
+        let end = outbox.endPosition
+        let begin = min(max(saved ?? end, outbox.startPosition), end)
         // Before anything is appended: a row that follows is not skipped by a start that finds no cursor.
         if begin != saved { try cursor.save(begin) }
         sink = try broker.open(

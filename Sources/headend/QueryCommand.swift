@@ -52,10 +52,16 @@ struct QueryCommand: AsyncParsableCommand {
             data = FileManager.default.contents(atPath: file)
         }
         guard let data else {
-            throw Failure(status: .environment, message: "\(file): cannot be read: check the path")
+            var isDirectory: ObjCBool = false
+            let isThere = FileManager.default.fileExists(atPath: file, isDirectory: &isDirectory)
+            let cause =
+                isDirectory.boolValue
+                ? "is a directory: name a file"
+                : isThere ? "cannot be read: check its permissions" : "no such file: check the path"
+            throw Failure(status: .environment, message: "\(file): \(cause)")
         }
         guard let text = String(data: data, encoding: .utf8) else {
-            throw Failure.input("\(file): not UTF-8 text")
+            throw Failure.input("\(file): not UTF-8 text: save it as UTF-8")
         }
         return text
     }

@@ -68,6 +68,10 @@ struct QueryRunCommand: ParsableCommand {
             try outputs.flush()
             if !quiet {
                 for note in replay.notes(plan) { Console.note("note: \(note)") }
+                if summary.counters.withoutTime > 0 {
+                    let count = summary.counters.withoutTime
+                    Console.note("note: TIMESTAMP BY gives no time for \(count) events, which count nowhere")
+                }
                 Console.note(Self.text(summary.counters))
             }
         } catch {

@@ -1,7 +1,9 @@
 import DeviceQueue
 import FileStoreKit
+import MosquittoClient
 import Platform
 import ReferenceFiles
+import ResultSink
 import Telemetry
 import Testing
 
@@ -20,8 +22,10 @@ private final class QueryStart {
     /// - Parameters:
     ///   - configured: queries of the configuration.
     ///   - reference: the file that the configuration calls `sites`; none without one.
+    ///   - downstream: another broker.
     init(
-        _ files: MemoryFileStore, configured: [QueryDefinition] = [], reference: String? = nil
+        _ files: MemoryFileStore, configured: [QueryDefinition] = [], reference: String? = nil,
+        downstream: MosquittoURL? = nil
     ) throws {
         self.files = files
         queue = try DeviceQueue.open(
@@ -38,7 +42,9 @@ private final class QueryStart {
             counters: HubCounters(startNonce: 1), seed: 1)
         let place = QueryOpener.Place(
             queue: queue, loop: loop, data: "/data", files: files, clock: clock,
-            references: references.shelf, log: { _ in })
+            references: references.shelf,
+            downstream: try downstream.map { try DownstreamBroker(url: $0, hub: "hub", log: { _ in }) },
+            log: { _ in })
         service = try QueryService(place, storage: storage, runsMinute: false, queries: configured)
     }
 
@@ -277,6 +283,59 @@ struct QueryStartTests {
         again.end()
         #expect(try again.status("pass").state == .failed)
         #expect(try again.status("pass").failure?.contains("--downstream") == true)
+    }
+
+    @Test("a downstream cursor that is ahead of the checkpoint, or behind what is kept, is no reason to stop")
+    func cursorElsewhere() throws {
+        let files = MemoryFileStore()
+        // Nobody is there: rows wait.
+        let url = MosquittoURL(host: "127.0.0.1", port: 1)
+        var definition = QueryDefinition(name: "pass", text: Self.pass)
+        try definition.setFlag("downstream", "p=true")
+        definition.start = .earliest
+        let first = try QueryStart(files, configured: [definition], downstream: url)
+        try first.store(1)
+        first.end()
+        first.service.place.downstream?.stop()
+        func position(_ start: QueryStart, _ name: String) throws -> UInt64 {
+            try #require(try start.status("pass").sinks.first { $0.name == name }).position
+        }
+        #expect(try position(first, "downstream") == 0)
+        let end = try position(first, "files")
+        #expect(end > 0)
+        // As after a crash between the rows and the checkpoint that was to cover them.
+        let cursor = SinkCursor(path: "/data/query/pass/downstream.cursor", files: files)
+        try cursor.save(end + 50)
+        let second = try QueryStart(files, configured: [definition], downstream: url)
+        second.end()
+        #expect(try position(second, "downstream") == end)
+        #expect(try cursor.load() == end)
+        second.service.place.downstream?.stop()
+        // A query that has run before begins with the rows that are yet to come.
+        try files.remove("/data/query/pass/downstream.cursor")
+        let third = try QueryStart(files, configured: [definition], downstream: url)
+        try third.store(2)
+        third.end()
+        #expect(try cursor.load() == end)
+        #expect(try position(third, "files") > end)
+        third.service.place.downstream?.stop()
+    }
+
+    @Test("queries beyond those that the downstream takes are refused")
+    func manyDownstream() throws {
+        let start = try QueryStart(MemoryFileStore(), downstream: MosquittoURL(host: "127.0.0.1", port: 1))
+        defer { start.service.place.downstream?.stop() }
+        func put(_ number: Int) throws {
+            var definition = QueryDefinition(name: "q\(number)", text: Self.pass)
+            try definition.setFlag("downstream", "p=true")
+            _ = try start.fleet.put(definition, isReset: false, isTrial: false, at: start.service.place)
+        }
+        for number in 0..<DownstreamBroker.queriesMax { try put(number) }
+        #expect(throws: QueryRequestError.self) { try put(99) }
+        // Room again, and again after a pause.
+        try start.fleet.pause("q1", at: start.service.place)
+        try put(99)
+        #expect(try start.status("q99").failure == nil)
     }
 
     @Test("rows without a topic cannot go downstream, and an output that is none is named")
