@@ -248,7 +248,7 @@ final class QueryFleet: @unchecked Sendable {
                         case .record:
                             if samples > 0 {
                                 samples -= 1
-                                census.take(frame.record.payload)
+                                census.take(frame.record.payload, at: frame.offset.bytes)
                             }
                             try job.switchReferences(at: frame.offset.bytes)
                             try job.query.process(frame.record, messageID: frame.messageID)
@@ -288,7 +288,7 @@ final class QueryFleet: @unchecked Sendable {
                     case .record:
                         if samples > 0 {
                             samples -= 1
-                            census.take(frame.record.payload)
+                            census.take(frame.record.payload, at: frame.offset.bytes)
                         }
                         if frame.offset.bytes >= nextSwitch {
                             nextSwitch = switchReferences(at: frame.offset.bytes) {

@@ -81,8 +81,9 @@ extension QueryPlanner {
             throw QueryError(
                 join.span, "a JOIN of streams with TIMESTAMP BY … OVER is not supported yet",
                 hint:
-                    "leave OVER out; the setting watermarkOver (--watermark-over) then waits for the device "
-                    + "furthest behind, so that none with a fast clock makes others late")
+                    "a join has one time for both sides, not one for each key; leave OVER out, and the setting "
+                    + "watermarkOver (--watermark-over) waits for the device furthest behind, so that none with a fast "
+                    + "clock makes others late")
         }
         for case .star(let path, let span) in select.items where path.isEmpty {
             throw QueryError(

@@ -204,8 +204,9 @@ package final class QueryPlanner {
             throw QueryError(
                 query.first.span, "a UNION step of inputs with TIMESTAMP BY … OVER is not supported yet",
                 hint:
-                    "leave OVER out, and set watermarkOver (--watermark-over) to wait for the device furthest "
-                    + "behind; or write each SELECT with its own INTO")
+                    "such a step has one time for all that it reads; leave OVER out, and set watermarkOver "
+                    + "(--watermark-over) to wait for the device furthest behind; or write each SELECT with its own "
+                    + "INTO")
         }
         var columns: [Relation.Column] = []
         for column in branches[0].columns {
