@@ -189,7 +189,7 @@ final class GoldenRun {
     }
 
     /// Takes the events of the only input decoded ahead, some at a time.
-    func take(_ events: [GoldenCase.Event], inBatchesOf size: Int) throws {
+    func take(_ events: [GoldenCase.Event], inBatchesOf size: Int, restarts: Bool) throws {
         let batch = EventBatch(plan: plan, input: 0)
         let decoder = EventDecoder(plan: plan, input: 0)
         var at = 0
@@ -201,6 +201,7 @@ final class GoldenRun {
                 at += 1
             }
             decoder.finish(batch)
+            if restarts { try restart() }
             let stopped = try engine.process(batch)
             precondition(stopped == nil, "event \(at) of \(golden.name) is no JSON object")
             collect()

@@ -74,9 +74,9 @@ import Testing
             for event in events { try straight.take(event) }
             try straight.finish()
             if straight.engine.counters.notJSON > 0 { return }
-            for size in [1, 3, 40] {
+            for (size, restarts) in [(1, false), (3, true), (40, false)] {
                 let ahead = try GoldenRun(golden, plan)
-                try ahead.take(events, inBatchesOf: size)
+                try ahead.take(events, inBatchesOf: size, restarts: restarts)
                 try ahead.finish()
                 // Rows of `_late` and `_errors` stand behind the others of their batch.
                 for isSystem in [false, true] {

@@ -167,9 +167,9 @@ final class InputRuntime {
     let onlySource: Kept<SourceRuntime>?
     /// The payload is read by its only source.
     let isDirect: Bool
-    /// Events that were decoded ahead bring their time along, and the key of their group when there are these panes.
+    /// Events that were decoded ahead bring their time along, and the key of this group when there is one.
     let isPlain: Bool
-    let plainPanes: Kept<PaneWindows>?
+    let plainGroup: Kept<GroupRuntime>?
 
     init(
         _ plan: InputPlan, _ decoder: InputDecoder, _ sources: [SourceRuntime], _ plain: PlainEvents?,
@@ -187,7 +187,7 @@ final class InputRuntime {
         }
         isDirect = sources.count == 1 && sources[0].isDirect && plan.fields.isEmpty && names.isEmpty
         isPlain = plain != nil && sources.count == 1 && sources[0].grouping == nil
-        plainPanes = isPlain ? plain?.group.flatMap { groups[$0].keptPanes } : nil
+        plainGroup = isPlain ? plain?.group.map { Kept(groups[$0]) } : nil
     }
 }
 

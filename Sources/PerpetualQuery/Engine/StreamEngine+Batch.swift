@@ -42,7 +42,7 @@ extension StreamEngine {
         if let filter = input.duplicates {
             for index in range { filter.prefetch(batch.items[index].name) }
         }
-        if let panes = input.plainPanes {
+        if let panes = input.plainGroup?.use({ $0.keptPanes }) {
             for index in range where batch.items[index].time != EventBatch.Item.noTime {
                 panes.use { $0.prefetch(batch.items[index].time, hash: batch.items[index].keyHash) }
             }
@@ -63,7 +63,7 @@ extension StreamEngine {
     {
         let stage = source.runtime
         let filter = input.keptDuplicates
-        let panes = input.plainPanes
+        let group = input.plainGroup
         event = nil
         while takenOfBatch < end {
             let index = takenOfBatch
@@ -88,10 +88,10 @@ extension StreamEngine {
                 }
                 var row = RowContext(time: time)
                 row.sequence = batch.firstSequence + UInt64(index)
-                if let panes {
-                    let failed = panes.use {
-                        $0.state.refusal(stage.frame)
-                            ?? $0.add(row, stage.frame, key: batch.key(item.pointee), hash: item.pointee.keyHash)
+                if let group {
+                    let failed = group.use {
+                        let key = batch.key(item.pointee)
+                        return add(row, stage.frame, to: $0, key: key, hash: item.pointee.keyHash)
                     }
                     if let failed { note(failed, of: row, batch, stage) }
                 } else {

@@ -180,7 +180,7 @@ extension StreamEngine {
     private func act(_ step: Instruction, _ stage: StageRuntime, _ row: inout RowContext) {
         let number = Int(step.target)
         switch step.operation {
-        case .aggregate: aggregate(groups[number], stage.frame, row)
+        case .aggregate: aggregate(row, stage.frame, into: groups[number])
         case .emit:
             rows.append(number, row, stage.frame)
             row.ordinal += 1
@@ -203,24 +203,30 @@ extension StreamEngine {
     }
 
     @inline(__always)
-    private func aggregate(_ group: GroupRuntime, _ frame: UnsafeMutablePointer<Datum>, _ row: RowContext) {
-        if let refused = group.state.refusal(frame) {
-            context.failure = refused
-            return
-        }
+    private func aggregate(_ row: RowContext, _ frame: UnsafeMutablePointer<Datum>, into group: GroupRuntime)
+    {
         key.removeAll()
         for slot in group.keySlots { GroupKey.append(frame[slot], to: &key) }
         let bytes = key.bytes
         let hash = GroupKey.hash(bytes, limits.hashKey)
-        if let panes = group.keptPanes {
-            if let failed = panes.use({ $0.add(row, frame, key: bytes, hash: hash) }) {
-                context.failure = failed
-            }
-            return
-        }
+        if let failed = add(row, frame, to: group, key: bytes, hash: hash) { context.failure = failed }
+    }
+
+    /// Adds a row to its group in every window.
+    ///
+    /// - Returns: what is wrong; nil when nothing is.
+    @inline(__always)
+    func add(
+        _ row: RowContext, _ frame: UnsafeMutablePointer<Datum>, to group: GroupRuntime,
+        key: UnsafeRawBufferPointer, hash: UInt64
+    ) -> RowFailure? {
+        if let refused = group.state.refusal(frame) { return refused }
+        if let panes = group.keptPanes { return panes.use { $0.add(row, frame, key: key, hash: hash) } }
+        var failure: RowFailure?
         for window in group.windows {
-            if let failed = window.add(row, frame, key: bytes, hash: hash) { context.failure = failed }
+            if let failed = window.add(row, frame, key: key, hash: hash) { failure = failed }
         }
+        return failure
     }
 
     /// The row as a step of several SELECTs has it: which of them it comes from, and which of its rows it is there,
