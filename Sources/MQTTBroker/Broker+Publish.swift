@@ -189,15 +189,16 @@ extension Broker {
     /// Keeps the message in the place of what its topic retains, or clears that.
     /// - Returns: false when there is no room.
     private mutating func retain(_ message: Message) -> Bool {
-        let levels = message.withTopic { TopicName.levels($0) }
+        let former = message.withTopic { retained.message(topic: $0) }
         if !message.hasPayload {
-            if let former = retained.remove(levels) {
+            if former != nil, let former = retained.remove(message.withTopic { TopicName.levels($0) }) {
                 timers.remove(former.timer)
                 keepRetainedCleared(former)
             }
         } else {
-            guard retained.hasRoom(for: message, levels: levels, limits: limits) else { return false }
-            let entry = retained.set(message, levels: levels)
+            guard retained.hasRoom(for: message, inPlaceOf: former, limits: limits) else { return false }
+            if let former { retained.replace(former, with: message) }
+            let entry = former ?? retained.set(message, levels: message.withTopic { TopicName.levels($0) })
             keepRetained(entry)
             if let due = message.expiresAt {
                 timers.set(entry.timer, due: due)

@@ -40,8 +40,7 @@ final class RetainedStore {
     var isEmpty: Bool { root.children.isEmpty && root.entry == nil && owners.isEmpty }
 
     /// Whether the message, in place of the one its topic has, stays within the limits.
-    func hasRoom(for message: Message, levels: [ByteString], limits: BrokerLimits) -> Bool {
-        let former = find(levels)?.entry
+    func hasRoom(for message: Message, inPlaceOf former: Entry?, limits: BrokerLimits) -> Bool {
         let count = count + (former == nil ? 1 : 0)
         let byteCount = byteCount - (former?.message.byteCount ?? 0) + message.byteCount
         guard count <= limits.retainedMessages, byteCount <= limits.retainedBytes else { return false }
@@ -72,20 +71,27 @@ final class RetainedStore {
                 node = child
             }
         }
+        if let entry = node.entry {
+            replace(entry, with: message)
+            return entry
+        }
         byteCount += message.byteCount
         own(message, 1)
         lastNumber += 1
-        if let entry = node.entry {
-            byteCount -= entry.message.byteCount
-            own(entry.message, -1)
-            entry.message = message
-            entry.number = lastNumber
-            return entry
-        }
         let entry = Entry(message, number: lastNumber)
         node.entry = entry
         count += 1
         return entry
+    }
+
+    /// Puts a message in the place of another of its topic.
+    func replace(_ entry: Entry, with message: Message) {
+        byteCount += message.byteCount - entry.message.byteCount
+        own(message, 1)
+        own(entry.message, -1)
+        lastNumber += 1
+        entry.message = message
+        entry.number = lastNumber
     }
 
     /// - Returns: what was there.
@@ -112,6 +118,23 @@ final class RetainedStore {
     }
 
     func message(_ levels: [ByteString]) -> Entry? { find(levels)?.entry }
+
+    /// As `message(_:)` for a topic that is not taken apart.
+    func message(topic: UnsafeRawBufferPointer) -> Entry? {
+        var node = root
+        var start = 0
+        while start <= topic.count {
+            if node.children.isEmpty { return nil }
+            let end = topic[start...].firstIndex(of: UInt8(ascii: "/")) ?? topic.count
+            let level = UnsafeRawBufferPointer(rebasing: topic[start..<end])
+            guard let child = node.children[ByteString(String(decoding: level, as: UTF8.self))] else {
+                return nil
+            }
+            node = child
+            start = end + 1
+        }
+        return node.entry
+    }
 
     /// Begins a walk through the messages whose topics the filter matches; `end` it when it is done or given up.
     func walk(_ filter: TopicFilter) -> RetainedWalk {

@@ -247,7 +247,7 @@ extension Broker {
             TopicName.isValid(message.topic, levelsMax: topicLevelsMax)
         else { return }
         let levels = TopicName.levels(message.topic)
-        guard retained.hasRoom(for: message, levels: levels, limits: limits) else {
+        guard retained.hasRoom(for: message, inPlaceOf: retained.message(levels), limits: limits) else {
             counters.retainedRefused += 1
             return
         }
