@@ -104,7 +104,7 @@ private struct OutboxOfLog: OutboxReader {
 
     func read(from position: UInt64, limit: Int) throws -> [OutboxEntry] {
         guard let batch = try reader.batch(from: position) else { return [] }
-        return batch.entries(from: position).prefix(limit).map { entry in
+        let entries = batch.entries(from: position).prefix(limit).map { entry in
             guard isSent(entry) else {
                 return OutboxEntry(
                     position: entry.position, nextPosition: entry.nextPosition, isRow: false, topic: "",
@@ -115,10 +115,14 @@ private struct OutboxOfLog: OutboxReader {
                 topic: String(decoding: entry.topic, as: UTF8.self), rid: entry.rid.description,
                 json: Array(entry.json))
         }
+        // A sink that has all keeps no memory for more: there may be hundreds.
+        if entries.last?.nextPosition == endPosition { reader.letGo() }
+        return entries
     }
 
     func countRows(from position: UInt64) throws -> (rows: Int, end: UInt64) {
         guard let batch = try counter.batch(from: position) else { return (0, position) }
+        defer { if batch.endPosition == endPosition { counter.letGo() } }
         return (batch.entries(from: position).count(where: isSent), batch.endPosition)
     }
 
