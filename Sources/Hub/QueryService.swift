@@ -49,6 +49,9 @@ final class QueryService: Sendable {
                 let (opener, job) = try made.get()
                 try fleet.add(opener, opened: job, mustOpen: false)
             }
+            // Who asks before the first turn is over is told of them too.
+            let statuses = fleet.statuses()
+            published.withLock { $0 = statuses }
         } catch {
             place.downstream?.stop()
             throw error
