@@ -86,10 +86,12 @@ package struct QueryOpener: Sendable {
         } catch {
             guard !definition.isConfigured else { throw error }
             // It was right when it was added: the hub has other inputs now.
+            let text = error.description
             throw QueryRequestError(
                 error.kind,
-                "\(error)\nIt was added to this hub before: start the hub with what it joins with "
-                    + "(--reference NAME=FILE, or references: in its configuration), or edit or remove the query."
+                text + (text.hasSuffix("\n") ? "" : "\n")
+                    + "  it was added to this hub before: start the hub with what it joins with "
+                    + "(--reference NAME=FILE, or references: in its configuration), or edit or remove the query"
             )
         }
     }
