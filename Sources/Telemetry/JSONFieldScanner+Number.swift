@@ -6,7 +6,6 @@
 
 extension JSONFieldScanner {
     /// A JSON number at `at`: an integer that fits stays one; everything else is the nearest double.
-    @usableFromInline
     mutating func number() -> JSONScalar? {
         let begin = at
         var negative = false

@@ -17,9 +17,6 @@ package enum JSONScalar {
 /// Strict means: UTF-8 only, no comments, no trailing commas, no leading zeros, no raw control characters,
 /// one value and nothing behind it. Nesting is limited to `depthMax`. The tests hold it against
 /// Foundation's parser.
-///
-/// The walk over an object is inlinable: what its caller does with a field then needs no call a field, and no value is
-/// put together to be taken apart.
 package struct JSONFieldScanner {
     /// Objects and arrays in each other; deeper input counts as not JSON, so that the stack is bounded.
     package static let depthMax = 128
@@ -32,7 +29,6 @@ package struct JSONFieldScanner {
     ///
     /// - Returns: false when the payload is not JSON (fields already handed out are then void). A payload
     ///   that is JSON but not an object is true without fields.
-    @inlinable
     package static func forEachTopLevelField(
         _ payload: UnsafeRawBufferPointer,
         _ body: (_ name: UnsafeRawBufferPointer, _ value: JSONScalar) -> Void
@@ -91,15 +87,13 @@ package struct JSONFieldScanner {
         return scanner.at == scanner.end ? value : nil
     }
 
-    @inlinable
-    init(start: UnsafePointer<UInt8>, end: UnsafePointer<UInt8>, at: UnsafePointer<UInt8>) {
+    private init(start: UnsafePointer<UInt8>, end: UnsafePointer<UInt8>, at: UnsafePointer<UInt8>) {
         self.start = start
         self.end = end
         self.at = at
     }
 
-    @inlinable
-    mutating func topLevelObject(
+    private mutating func topLevelObject(
         _ body: (_ name: UnsafeRawBufferPointer, _ value: JSONScalar) -> Void
     ) -> Bool {
         at += 1
@@ -133,8 +127,7 @@ package struct JSONFieldScanner {
         }
     }
 
-    @inlinable
-    mutating func topLevelValue() -> JSONScalar? {
+    private mutating func topLevelValue() -> JSONScalar? {
         guard at < end else { return nil }
         switch at.pointee {
         case 0x22:
@@ -154,8 +147,8 @@ package struct JSONFieldScanner {
         }
     }
 
-    @inlinable @inline(__always)
-    mutating func skipSpace() {
+    @inline(__always)
+    private mutating func skipSpace() {
         while at < end {
             let byte = at.pointee
             guard byte == 0x20 || byte == 0x0A || byte == 0x0D || byte == 0x09 else { return }
@@ -163,8 +156,7 @@ package struct JSONFieldScanner {
         }
     }
 
-    @usableFromInline
-    mutating func skipWord(_ word: StaticString) -> Bool {
+    private mutating func skipWord(_ word: StaticString) -> Bool {
         let count = word.utf8CodeUnitCount
         guard end - at >= count else { return false }
         for index in 0..<count where at[index] != word.utf8Start[index] { return false }
@@ -173,8 +165,8 @@ package struct JSONFieldScanner {
     }
 
     /// `at` stands on the opening quote; afterwards behind the closing one.
-    @inlinable @inline(__always)
-    mutating func skipString(escaped: inout Bool) -> Bool {
+    @inline(__always)
+    private mutating func skipString(escaped: inout Bool) -> Bool {
         at += 1
         while true {
             // Eight bytes at a time while none is a quote, a backslash, a control character or above ASCII.
@@ -211,8 +203,7 @@ package struct JSONFieldScanner {
         }
     }
 
-    @usableFromInline
-    mutating func skipEscape() -> Bool {
+    private mutating func skipEscape() -> Bool {
         guard end - at >= 2 else { return false }
         switch at[1] {
         case 0x22, 0x5C, 0x2F, 0x62, 0x66, 0x6E, 0x72, 0x74:
@@ -245,8 +236,7 @@ package struct JSONFieldScanner {
     }
 
     /// One multi-byte UTF-8 sequence (RFC 3629): no overlong forms, no surrogates, up to U+10FFFF.
-    @usableFromInline
-    mutating func skipUTF8Sequence() -> Bool {
+    private mutating func skipUTF8Sequence() -> Bool {
         let lead = at[0]
         let left = end - at
         func continues(_ index: Int) -> Bool { at[index] & 0xC0 == 0x80 }
@@ -270,8 +260,7 @@ package struct JSONFieldScanner {
     }
 
     /// Skips any value, validating it.
-    @usableFromInline
-    mutating func skipValue(depth: Int) -> Bool {
+    private mutating func skipValue(depth: Int) -> Bool {
         guard at < end, depth < Self.depthMax else { return false }
         switch at.pointee {
         case 0x22:

@@ -18,7 +18,7 @@ package struct StreamLimits: Hashable, Sendable {
     package var sortedRowsMax = 1 << 22
     /// Rows of either side of one JOIN of streams. Default 4,194,304.
     package var joinRowsMax = 1 << 22
-    /// Names of events that are remembered to find duplicates, of one input. Default 134,217,728; 16 bytes
+    /// Names of events that are remembered to find duplicates, of one input. Default 134,217,728; 19 to 39 bytes
     /// each.
     package var deduplicationMax = 1 << 27
     /// Field spellings that one input's decoder remembers; others are looked at each time. Default 65,536.
