@@ -77,6 +77,9 @@ extension QueryStatus {
         guard let last = lastDevice else {
             return " No device is waited for: none has sent anything for as long as idleAfter says."
         }
+        if last.deviceCount == 1 {
+            return " It is that of \(last.device), the only device that has sent lately."
+        }
         let end = last.idleAt.map { ", or the hub's clock is past \($0)" } ?? " (idleAfter is unlimited)"
         return
             " It waits for \(last.device), furthest behind of \(Counted.text(last.deviceCount, "device")) at "

@@ -76,7 +76,7 @@ struct QueryStatusTests {
         try why(
             hub, "sorted",
             "12 rows wait until time is past by the out-of-order tolerance of 1 h, or the hub's clock")
-        try why(hub, "held", "It waits for \"a\", furthest behind of 1 device at")
+        try why(hub, "held", "It is that of \"a\", the only device that has sent lately")
         #expect(
             (try hub.object("/api/v1/queries/held")["lastDevice"] as? [String: Any])?["device"] as? String
                 == "\"a\"")
