@@ -59,6 +59,8 @@ final class QueryFleet: @unchecked Sendable {
     private var bundle = QueryBundle([])
     /// Which fields events have.
     private var census = FieldCensus()
+    /// Events before it were looked at: of what a query reads again none counts twice.
+    private var censusEnd = QueueOffset(0)
     /// The last turn left something to read.
     private(set) var hasMore = false
     /// Any of those that read together may have rows, not only those that the bundle tells of.
@@ -246,9 +248,10 @@ final class QueryFleet: @unchecked Sendable {
                     do {
                         switch frame.kind {
                         case .record:
-                            if samples > 0 {
+                            if samples > 0, frame.offset >= censusEnd {
                                 samples -= 1
-                                census.take(frame.record.payload, at: frame.offset.bytes)
+                                censusEnd = frame.nextOffset
+                                census.take(frame.record.payload)
                             }
                             try job.switchReferences(at: frame.offset.bytes)
                             try job.query.process(frame.record, messageID: frame.messageID)
@@ -286,9 +289,10 @@ final class QueryFleet: @unchecked Sendable {
                 let hadBlock = try reader.next { frame in
                     switch frame.kind {
                     case .record:
-                        if samples > 0 {
+                        if samples > 0, frame.offset >= censusEnd {
                             samples -= 1
-                            census.take(frame.record.payload, at: frame.offset.bytes)
+                            censusEnd = frame.nextOffset
+                            census.take(frame.record.payload)
                         }
                         if frame.offset.bytes >= nextSwitch {
                             nextSwitch = switchReferences(at: frame.offset.bytes) {

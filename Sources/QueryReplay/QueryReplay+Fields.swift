@@ -22,7 +22,7 @@ extension QueryReplay {
             var census = FieldCensus()
             var count = 0
             while count < Self.eventsMax, let event = (try? file.next()) ?? nil {
-                census.take(event, at: UInt64(count))
+                census.take(event)
                 count += 1
             }
             for missing in census.missing(input.fields, eventsMin: 1) {

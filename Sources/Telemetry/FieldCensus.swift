@@ -13,8 +13,6 @@ package struct FieldCensus: Sendable {
     /// Names seen lately, in lower case, to how they are spelt; the second half of the time is the one before.
     private var names: [[String: String]] = [[:], [:]]
     private var events = [0, 0]
-    /// Events before this place of the log are not looked at again.
-    private var next: UInt64 = 0
     /// Events after which the older half is forgotten.
     private static let eventsMax = 1_000
     /// Names that are remembered in each half: of more a query's author needs no list.
@@ -28,12 +26,7 @@ package struct FieldCensus: Sendable {
     package var eventsPerBlock: Int { events[0] + events[1] < 100 ? 16 : 1 }
 
     /// Looks at an event: a JSON object.
-    ///
-    /// - Parameter place: of the event, in an order of its own. What is read again, for a query that is tried again or is
-    ///   behind, was looked at before.
-    package mutating func take(_ payload: UnsafeRawBufferPointer, at place: UInt64) {
-        guard place >= next else { return }
-        next = place + 1
+    package mutating func take(_ payload: UnsafeRawBufferPointer) {
         if events[0] >= Self.eventsMax {
             names = [[:], names[0]]
             events = [0, events[0]]
