@@ -99,7 +99,8 @@ extension QueryFleet {
         let lost = Counted.text(open, "group or row", "groups and rows")
         let unsent = Counted.text(waiting, "row that waits", "rows that wait")
         return
-            "begins anew at \(definition.startText), with new result ids; what is open now (\(lost)) gives no result"
+            "begins anew at \(definition.startText), with new result ids; what is open now (\(lost)) gives "
+            + "no result"
             + (waiting > 0 ? ", and \(unsent) for the downstream \(waiting == 1 ? "is" : "are") not sent" : "")
     }
 

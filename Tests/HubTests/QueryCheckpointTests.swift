@@ -51,7 +51,7 @@ private final class CheckpointLife {
         var definition = QueryDefinition(name: "q", text: Self.text)
         definition.start = .earliest
         for definition in try QueryCatalog(place: place).definitions(configured: [definition], threads: 1) {
-            try fleet.add(try QueryOpener(definition, at: place, downstream: nil), mustOpen: true)
+            try fleet.add(try QueryOpener(definition, at: place), mustOpen: true)
         }
     }
 

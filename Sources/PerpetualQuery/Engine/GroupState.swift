@@ -69,16 +69,17 @@ final class GroupState {
     @inline(__always)
     func refusal(_ frame: UnsafeMutablePointer<Datum>) -> RowFailure? {
         for index in 0..<stepCount {
-            let value = frame[steps[index].argument]
             switch steps[index].kind {
             case .numeric, .moments:
+                let value = frame[steps[index].argument]
                 if value.kind == .float || value.kind == .bigint || value.isNull { continue }
                 let hasOrder = Extent.kind(of: value) != nil
                 let isNumber = steps[index].kind == .numeric || Conversion.number(of: value) != nil
                 if !hasOrder || !isNumber { return .operand }
             case .count: break
             case .distinct:
-                if objects.distinctCount >= limits.distinctValuesMax, !value.isNull { return .limit }
+                let isFull = objects.distinctCount >= limits.distinctValuesMax
+                if isFull, !frame[steps[index].argument].isNull { return .limit }
             case .collection:
                 if objects.collectedCount >= limits.collectedValuesMax { return .limit }
             }
