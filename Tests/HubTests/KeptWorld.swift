@@ -4,6 +4,7 @@ import FileStoreKit
 import MQTTBroker
 import MQTTWire
 import Platform
+import Synchronization
 import Telemetry
 import Testing
 
@@ -11,11 +12,16 @@ import Testing
 
 /// One life of a hub over a disk in memory: loop, log and journal are the real ones, turns and commits the test's.
 final class HubLife {
-    final class Turns: LoopExecutor, @unchecked Sendable {
-        // Guard: one thread, the test's.
-        var bodies: [@Sendable () -> Void] = []
+    final class Turns: LoopExecutor {
+        // Queries that are saved side by side hand their rows over from several threads.
+        private let waiting = Mutex<[@Sendable () -> Void]>([])
 
-        func execute(_ body: @escaping @Sendable () -> Void) { bodies.append(body) }
+        var bodies: [@Sendable () -> Void] {
+            get { waiting.withLock { $0 } }
+            set { waiting.withLock { $0 = newValue } }
+        }
+
+        func execute(_ body: @escaping @Sendable () -> Void) { waiting.withLock { $0.append(body) } }
         func endTurnSoon() {}
     }
 
