@@ -11,8 +11,8 @@ package struct CheckpointLimits: Sendable, Equatable {
     package var bytesPerAge = 1 << 20
     /// A state is written in parts of about this size, one a turn. Default 4 MiB: some milliseconds.
     package var partBytes = 4 << 20
-    /// Time between two saves while there are new rows. Default 1 s: sinks get rows that are saved.
-    package var pauseNanoseconds: UInt64 = 1_000_000_000
+    /// Time between two saves while there are new rows. Default 250 ms: sinks get rows that are saved.
+    package var pauseNanoseconds: UInt64 = 250_000_000
     /// The same while there are none. Default 10 s.
     package var idlePauseNanoseconds: UInt64 = 10_000_000_000
 

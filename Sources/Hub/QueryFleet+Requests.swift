@@ -101,7 +101,8 @@ extension QueryFleet {
         return
             "begins anew at \(definition.startText), with new result ids; what is open now (\(lost)) gives "
             + "no result"
-            + (waiting > 0 ? ", and \(unsent) for the downstream \(waiting == 1 ? "is" : "are") not sent" : "")
+            + (waiting > 0
+                ? ", and \(unsent) for the downstream \(waiting == 1 ? "is" : "are") not sent" : "")
     }
 
     /// Notes in a definition that it is not what the configuration says, or is that again.

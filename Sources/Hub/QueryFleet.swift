@@ -48,25 +48,28 @@ final class QueryFleet: @unchecked Sendable {
     let clock: any HubClock
     private(set) var slots: [Slot] = []
     /// Those that read together, where they stand, and what reads for them.
-    private(set) var together: [Slot] = [] {
+    var together: [Slot] = [] {
         didSet {
             for slot in oldValue { slot.isTogether = false }
             for slot in together { slot.isTogether = true }
         }
     }
-    private var position = QueueOffset(0)
+    var position = QueueOffset(0)
     private var reader: LogReader?
-    private var bundle = QueryBundle([])
+    private(set) var bundle = QueryBundle([])
+    /// One that is far behind, and what reads the log for it: it is not among those that read together.
+    var ahead: (slot: Slot, log: LogAhead)?
+    let aheadBytesMin: UInt64
     /// Which fields events have.
-    private var census = FieldCensus()
+    var census = FieldCensus()
     /// Events before it were looked at: of what a query reads again none counts twice.
-    private var censusEnd = QueueOffset(0)
+    var censusEnd = QueueOffset(0)
     /// The last turn left something to read.
-    private(set) var hasMore = false
+    var hasMore = false
     /// Any of those that read together may have rows, not only those that the bundle tells of.
     private var mayAllHaveRows = false
     /// Threads that save and deliver at once.
-    private let threads: Int
+    let threads: Int
     /// How long the thread may still wait for checkpoints: a tenth of its time, saved up to a moment.
     private var checkpointNanoseconds = QueryFleet.checkpointNanosecondsMax
     private var turnedAt: UInt64 = 0
@@ -80,14 +83,19 @@ final class QueryFleet: @unchecked Sendable {
     /// The least time between two ticks: as long as the thread sleeps when nothing arrives.
     private static let tickNanoseconds: UInt64 = 200_000_000
     private static let retryNanoseconds: UInt64 = 1_000_000_000
-    private static let lookNanoseconds: UInt64 = 1_000_000_000
     /// Blocks of the log a turn, so that a long replay still checkpoints and delivers now and then.
     private static let blocksPerTurn = 64
     private static let blocksBehindPerTurn = 16
 
-    /// - Parameter threads: how many queries are saved at once; with one, everything happens on the caller's thread.
-    init(queue: DeviceQueue, storage: any StorageInbox, clock: any HubClock, threads: Int = 1) {
+    /// - Parameters:
+    ///   - threads: how many queries are saved at once; with one, everything happens on the caller's thread.
+    ///   - aheadBytesMin: a query that is further behind has the log read and decoded for it.
+    init(
+        queue: DeviceQueue, storage: any StorageInbox, clock: any HubClock, threads: Int = 1,
+        aheadBytesMin: UInt64 = QueryFleet.aheadBytesMin
+    ) {
         self.threads = threads
+        self.aheadBytesMin = aheadBytesMin
         self.queue = queue
         self.storage = storage
         self.clock = clock
@@ -136,6 +144,7 @@ final class QueryFleet: @unchecked Sendable {
     }
 
     private func drop(_ slot: Slot, isLast: Bool = false) {
+        if ahead?.slot === slot { ahead = nil }
         slot.job?.close(isLast: isLast)
         slot.job = nil
         slot.reader = nil
@@ -144,7 +153,8 @@ final class QueryFleet: @unchecked Sendable {
         bundle = QueryBundle(together.compactMap { $0.job?.query })
     }
 
-    private func fail(_ slot: Slot, _ error: any Error) {
+    func fail(_ slot: Slot, _ error: any Error) {
+        if ahead?.slot === slot { ahead = nil }
         slot.failure = error
         slot.lastStatus.failure = String(describing: error)
         if let job = slot.job {
@@ -173,6 +183,7 @@ final class QueryFleet: @unchecked Sendable {
         hasMore = false
         for slot in slots where slot.job == nil { open(slot) }
         regroup()
+        if !isStopping { readAhead() }
         for slot in slots { catchUp(slot, isStopping: isStopping) }
         readTogether(isStopping: isStopping)
         bundle.settle()
@@ -207,8 +218,8 @@ final class QueryFleet: @unchecked Sendable {
     }
 
     /// Who reads together: all that stand where the foremost one does.
-    private func regroup() {
-        let running = slots.filter { $0.job != nil && !$0.isPaused }
+    func regroup() {
+        let running = slots.filter { $0.job != nil && !$0.isPaused && $0 !== ahead?.slot }
         if !running.contains(where: \.isTogether) {
             // Nobody is left of those that did, or nobody did yet.
             reader = nil
@@ -227,7 +238,7 @@ final class QueryFleet: @unchecked Sendable {
     }
 
     private func catchUp(_ slot: Slot, isStopping: Bool) {
-        guard let job = slot.job, !slot.isPaused, !slot.isTogether else { return }
+        guard let job = slot.job, !slot.isPaused, !slot.isTogether, slot !== ahead?.slot else { return }
         let last = position
         do {
             var blocks = 0
@@ -404,39 +415,5 @@ final class QueryFleet: @unchecked Sendable {
         bundle.settle()
         together.removeAll { slot in failed.contains { $0 === slot } }
         bundle = QueryBundle(together.compactMap { $0.job?.query })
-    }
-
-    /// What others may know of the queries now.
-    func statuses() -> [QueryStatus] {
-        bundle.settle()
-        return slots.map { status(of: $0) }
-    }
-
-    func status(of slot: Slot) -> QueryStatus {
-        if let job = slot.job {
-            let missing = slot.lastStatus.missingFields
-            slot.lastStatus = job.status
-            slot.lastStatus.missingFields = missing
-            look(slot)
-        }
-        slot.lastStatus.definition = slot.opener.definition
-        slot.lastStatus.state =
-            slot.isPaused
-            ? .paused
-            : slot.job == nil
-                ? (slot.isStopped
-                    ? .stopped
-                    : slot.failure == nil ? .catchingUp : slot.blockedAttempts > 0 ? .blocked : .failed)
-                : slot.isTogether ? .running : .catchingUp
-        if slot.failure == nil { slot.lastStatus.failure = nil }
-        return slot.lastStatus
-    }
-
-    /// Which fields of a query no event has, now and then.
-    private func look(_ slot: Slot) {
-        let now = clock.monotonicNanoseconds()
-        guard now >= slot.lookedAt &+ Self.lookNanoseconds || slot.lookedAt == 0 else { return }
-        slot.lookedAt = now
-        slot.lastStatus.missingFields = census.missing(slot.opener.plan?.inputs.first?.fields ?? [])
     }
 }

@@ -211,7 +211,8 @@ package final class QueryJob: @unchecked Sendable {
             && checkpoints.isTime(now: now, hasRows: hasUnsavedRows)
     }
 
-    /// Saves offset, state and outbox length as one step: at most once a second with rows, every ten without.
+    /// Saves offset, state and outbox length as one step: at most four times a second with rows, every ten seconds
+    /// without.
     ///
     /// - Parameter force: the state is saved whole, as at the end.
     func checkpointIfDue(now clock: () -> UInt64, force: Bool) throws {

@@ -103,7 +103,9 @@ extension QueryReplay {
         private func take(_ batch: EventBatch) {
             func place(_ index: Int) -> String { "\(reader.file.path):\(batch.line(of: index))" }
             do throws(QueryFailure) {
-                if let index = try engine.process(batch) { stop = .notJSON(place: place(index)) }
+                if let index = try engine.process(batch, stopsAtOthers: true) {
+                    stop = .notJSON(place: place(index))
+                }
             } catch {
                 stop = .failed(error, place: place(engine.takenOfBatch))
             }

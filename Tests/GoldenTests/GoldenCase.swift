@@ -191,7 +191,7 @@ final class GoldenRun {
     /// Takes the events of the only input decoded ahead, some at a time.
     func take(_ events: [GoldenCase.Event], inBatchesOf size: Int, restarts: Bool) throws {
         let batch = EventBatch(plan: plan, input: 0)
-        let decoder = EventDecoder(plan: plan, input: 0)
+        let decoder = EventDecoder(plan: plan, input: 0, limits: StreamLimits())
         var at = 0
         while at < events.count {
             batch.removeAll(firstSequence: events[at].sequence)
@@ -202,7 +202,7 @@ final class GoldenRun {
             }
             decoder.finish(batch)
             if restarts { try restart() }
-            let stopped = try engine.process(batch)
+            let stopped = try engine.process(batch, stopsAtOthers: true)
             precondition(stopped == nil, "event \(at) of \(golden.name) is no JSON object")
             collect()
         }

@@ -16,6 +16,10 @@ private final class CheckpointLife {
         SELECT k, COUNT(*) AS n, SUM(v) AS s INTO g FROM telemetry GROUP BY k, TumblingWindow(minute, 10)
         SELECT v INTO e FROM telemetry
         """
+    /// By the time of the readings.
+    static let ownTime = """
+        SELECT k, COUNT(*) AS n, SUM(v) AS s INTO p FROM telemetry TIMESTAMP BY t GROUP BY k, TumblingWindow(minute, 1)
+        """
     static let perStep = 50
     static let folder = "/data/query/q/"
 
@@ -31,7 +35,11 @@ private final class CheckpointLife {
         var all: [String] { lines.withLock { $0 } }
     }
 
-    init(_ files: MemoryFileStore, _ clock: HubLife.Clock, partBytes: Int = 4 << 20) throws {
+    /// - Parameter readsAhead: another thread reads and decodes what the query has not seen.
+    init(
+        _ files: MemoryFileStore, _ clock: HubLife.Clock, partBytes: Int = 4 << 20, readsAhead: Bool = false,
+        text: String = CheckpointLife.text
+    ) throws {
         self.files = files
         self.clock = clock
         var limits = HubLife.queueLimits
@@ -44,11 +52,13 @@ private final class CheckpointLife {
             counters: HubCounters(startNonce: 1), seed: 1)
         var checkpoints = CheckpointLimits()
         checkpoints.partBytes = partBytes
-        fleet = QueryFleet(queue: queue, storage: storage, clock: clock)
+        fleet = QueryFleet(
+            queue: queue, storage: storage, clock: clock, threads: readsAhead ? 2 : 1,
+            aheadBytesMin: readsAhead ? 1 : QueryFleet.aheadBytesMin)
         let place = QueryOpener.Place(
             queue: queue, loop: loop, data: "/data", files: files, clock: clock,
             checkpointLimits: checkpoints, log: { [lines] in lines.add($0) })
-        var definition = QueryDefinition(name: "q", text: Self.text)
+        var definition = QueryDefinition(name: "q", text: text)
         definition.start = .earliest
         for definition in try QueryCatalog(place: place).definitions(configured: [definition], threads: 1) {
             try fleet.add(try QueryOpener(definition, at: place), mustOpen: true)
@@ -62,7 +72,11 @@ private final class CheckpointLife {
         let empty = UnsafeRawBufferPointer(start: nil, count: 0)
         for number in 0..<Self.perStep {
             let value = step * Self.perStep + number
-            let isStaged = Array("{\"v\":\(value),\"k\":\(value % 400)}".utf8).withUnsafeBytes {
+            // Sums of such numbers hang on the order in which they are added.
+            let v = Double(value * 7_919 % 1_000) / 7
+            let time = clock.wallTicks() / 10_000 + Int64(number)
+            let body = #"{"v":\#(v),"k":\#(value % 400),"t":\#(time)}"#
+            let isStaged = Array(body.utf8).withUnsafeBytes {
                 staging.stageRecord(
                     device: device, client: 0, packetIdentifier: 0, flags: 1, reason: 0, eventTicks: nil,
                     topic: empty, properties: empty, payload: $0, messageID: .none)
@@ -101,8 +115,8 @@ private final class CheckpointLife {
             .mapValues { String(decoding: $0, as: UTF8.self) }
     }
 
-    static func whole() throws -> [String: String] {
-        let life = try CheckpointLife(MemoryFileStore(), HubLife.Clock())
+    static func whole(text: String = CheckpointLife.text) throws -> [String: String] {
+        let life = try CheckpointLife(MemoryFileStore(), HubLife.Clock(), text: text)
         try life.run(0...15)
         return try life.end(step: 16)
     }
@@ -153,17 +167,21 @@ private final class CheckpointLife {
 
     @Test(
         "killed again and again, with states in parts and deltas, all rows come once",
-        arguments: 1...3 as ClosedRange<UInt64>)
-    func killed(_ seed: UInt64) throws {
-        let whole = try CheckpointLife.whole()
+        arguments: 1...6 as ClosedRange<UInt64>, [CheckpointLife.text, CheckpointLife.ownTime])
+    func killed(_ seed: UInt64, _ text: String) throws {
+        let whole = try CheckpointLife.whole(text: text)
+        #expect(whole.values.reduce(0) { $0 + $1.count } > 10_000)
         var random = SeededRandom(seed)
         let clock = HubLife.Clock()
-        var life = try CheckpointLife(MemoryFileStore(), clock, partBytes: 4_000)
+        func start(_ files: MemoryFileStore) throws -> CheckpointLife {
+            try CheckpointLife(files, clock, partBytes: 4_000, readsAhead: seed > 3, text: text)
+        }
+        var life = try start(MemoryFileStore())
         for step in 0...15 {
             try life.store(step: step)
             if random.below(3) > 0 { _ = life.turn() }
             guard random.below(2) == 0 else { continue }
-            life = try CheckpointLife(life.files.afterCrash(.drop, seed: seed), clock, partBytes: 4_000)
+            life = try start(life.files.afterCrash(.drop, seed: seed))
         }
         #expect(try life.end(step: 16) == whole)
     }

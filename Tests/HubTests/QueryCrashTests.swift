@@ -46,7 +46,9 @@ private struct QueryWorld {
     private let fleet: QueryFleet
 
     /// Starts the hub over what the disk holds.
-    init(_ files: MemoryFileStore, clock: HubLife.Clock) throws {
+    ///
+    /// - Parameter readsAhead: what a query has not seen is read and decoded for it, however little that is.
+    init(_ files: MemoryFileStore, clock: HubLife.Clock, readsAhead: Bool) throws {
         self.files = files
         self.clock = clock
         queue = try DeviceQueue.open(
@@ -64,7 +66,9 @@ private struct QueryWorld {
         place = QueryOpener.Place(
             queue: queue, loop: loop, data: "/data", files: files, clock: clock,
             checkpointLimits: checkpoints, log: { _ in })
-        fleet = QueryFleet(queue: queue, storage: storage, clock: clock)
+        fleet = QueryFleet(
+            queue: queue, storage: storage, clock: clock,
+            aheadBytesMin: readsAhead ? 1 : QueryFleet.aheadBytesMin)
         for definition in try QueryCatalog(place: place).definitions(configured: [], threads: 1) {
             try fleet.add(try QueryOpener(definition, at: place), mustOpen: true)
         }
@@ -138,7 +142,7 @@ private struct QueryWorld {
     }
 
     /// Goes through all steps; where the machine dies it comes back and goes on.
-    static func run(crashAt: Int?, mode: MemoryFileStore.CrashMode) throws -> (
+    static func run(crashAt: Int?, mode: MemoryFileStore.CrashMode, readsAhead: Bool) throws -> (
         rows: [String: String], calls: Int, crashes: Int
     ) {
         var files = MemoryFileStore()
@@ -149,7 +153,7 @@ private struct QueryWorld {
         var crashes = 0
         while true {
             do {
-                let running = try world ?? QueryWorld(files, clock: clock)
+                let running = try world ?? QueryWorld(files, clock: clock, readsAhead: readsAhead)
                 world = running
                 if number == stepCount { return (try running.end(), files.operations, crashes) }
                 try running.step(number)
@@ -167,8 +171,9 @@ private struct QueryWorld {
 @Suite struct QueryCrashTests {
     @Test("whichever call to the disk is the last one, all outputs are those of a run without a crash")
     func everyCall() throws {
-        let whole = try QueryWorld.run(crashAt: nil, mode: .keep)
+        let whole = try QueryWorld.run(crashAt: nil, mode: .keep, readsAhead: false)
         #expect(whole.crashes == 0)
+        #expect(try QueryWorld.run(crashAt: nil, mode: .keep, readsAhead: true).rows == whole.rows)
         for output in ["tumbling/t", "session/s", "lag/l", "join/j", "casts/c", "casts/_errors"] {
             #expect(whole.rows.contains { $0.key.contains("/\(output)/") }, "\(output)")
         }
@@ -179,7 +184,7 @@ private struct QueryWorld {
         let first = isWhole ? 1 : Int.random(in: 1...step)
         for call in stride(from: first, through: whole.calls, by: step) {
             let mode = modes[call % modes.count]
-            let run = try QueryWorld.run(crashAt: call, mode: mode)
+            let run = try QueryWorld.run(crashAt: call, mode: mode, readsAhead: call / modes.count % 2 == 0)
             #expect(run.crashes == 1, "call \(call)")
             guard run.rows != whole.rows else { continue }
             for name in Set(run.rows.keys).union(whole.rows.keys).sorted()

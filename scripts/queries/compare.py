@@ -165,7 +165,7 @@ class Comparison:
         print(f"| messages published, stored | {found['records']:,}, {found['stored']:,} |")
         print(f"| records/s of the replay | {rate_text(found['recordsPerSecond'])} |")
         print(
-            f"| CPU s: the queries' thread, the whole hub | {found['cpuSeconds']:.2f}, {found['allCpuSeconds']:.2f} |"
+            f"| CPU s: the queries' thread, the whole hub with what reads the log ahead | {found['cpuSeconds']:.2f}, {found['allCpuSeconds']:.2f} |"
         )
         print(f"| peak memory of the hub | {memory_text(found['peakBytes'])} |")
         print(f"| windows wrong | {verdict} |")

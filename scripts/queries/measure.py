@@ -103,3 +103,10 @@ def thread_cpu_seconds(pid):
             continue
         found[name] = found.get(name, 0.0) + seconds
     return found
+
+
+def process_cpu_seconds(pid):
+    """CPU of a process, threads that have ended included."""
+    with open(f"/proc/{pid}/stat", encoding="utf-8") as file:
+        fields = file.read().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")

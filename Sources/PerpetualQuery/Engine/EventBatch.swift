@@ -1,23 +1,31 @@
 package import Telemetry
 
-/// Events of one input, decoded ahead by `EventDecoder`, on another thread if wanted: payloads, the values of the
-/// wanted fields, names for finding duplicates, and of plain events times and groups.
+/// Events of one input, decoded ahead by `EventDecoder`, on another thread if wanted: payloads and what came with them,
+/// the values of the wanted fields, names for finding duplicates, and of plain events times and groups.
 ///
 /// `@unchecked Sendable`: one thread fills it, hands it over, and does not touch it until it is handed back.
 ///
 /// Raw pointers: the batch owns its bytes and values and frees them in deinit.
 package final class EventBatch: @unchecked Sendable {
     struct Item {
+        /// Place and length of the payload; behind it lie message id, topic and properties.
         var offset: Int32
         var count: Int32
+        var messageIDCount: Int32 = 0
+        var topicCount: Int32 = 0
+        var propertiesCount: Int32 = 0
+        var device: UInt32 = 0
+        var sequence: UInt64
         /// Places in `keys` of what names the event, and of the group's key.
         var nameOffset: Int32 = 0
         var nameCount: Int32 = 0
         var keyOffset: Int32 = 0
         var keyCount: Int32 = 0
         var arrival: Int64
-        /// In its file, for messages.
-        var line: Int
+        /// What the ingest rule found; of a file's events the time of arrival.
+        var eventTime: Int64
+        /// In its file, for messages; 0: it is a record of the log.
+        var line = 0
         var name = DuplicateFilter.Name.none
         /// What TIMESTAMP BY gives; `noTime` when only the engine can say.
         var time = Self.noTime
@@ -80,9 +88,31 @@ package final class EventBatch: @unchecked Sendable {
         count == 0 || count < Self.eventsMax && used + byteCount <= bytes.count
     }
 
-    func payload(_ index: Int) -> UnsafeRawBufferPointer {
-        UnsafeRawBufferPointer(
-            start: bytes.baseAddress.map { $0 + Int(items[index].offset) }, count: Int(items[index].count))
+    package func payload(_ index: Int) -> UnsafeRawBufferPointer {
+        part(items[index].offset, items[index].count)
+    }
+
+    @inline(__always)
+    private func part(_ offset: Int32, _ count: Int32) -> UnsafeRawBufferPointer {
+        UnsafeRawBufferPointer(start: bytes.baseAddress.map { $0 + Int(offset) }, count: Int(count))
+    }
+
+    /// The event as it would come alone; its bytes are the batch's.
+    package func event(_ index: Int) -> StreamEvent {
+        let item = items + index
+        var at = item.pointee.offset
+        func next(_ count: Int32) -> UnsafeRawBufferPointer {
+            defer { at += count }
+            return part(at, count)
+        }
+        var event = StreamEvent(
+            input: input, device: item.pointee.device, sequence: item.pointee.sequence,
+            arrivalTime: EventTime(ticks: item.pointee.arrival),
+            eventTime: EventTime(ticks: item.pointee.eventTime), payload: next(item.pointee.count),
+            messageID: next(item.pointee.messageIDCount), isText: isText)
+        event.topic = next(item.pointee.topicCount)
+        event.properties = next(item.pointee.propertiesCount)
+        return event
     }
 
     @inline(__always)
@@ -97,20 +127,58 @@ package final class EventBatch: @unchecked Sendable {
             start: keys.bytes.baseAddress.map { $0 + Int(item.keyOffset) }, count: Int(item.keyCount))
     }
 
-    /// Copies a payload that the batch has room for; the item's other parts are for the decoder to set.
+    /// Copies an event of a file that the batch has room for; the item's other parts are for the decoder to set.
     func add(_ payload: UnsafeRawBufferPointer, arrival: Int64, line: Int) -> UnsafeRawBufferPointer {
-        precondition(count < Self.eventsMax)
-        if payload.count > bytes.count, count == 0 {
-            bytes.deallocate()
-            bytes = .allocate(byteCount: payload.count, alignment: 16)
-        }
-        let place = UnsafeMutableRawBufferPointer(rebasing: bytes[used..<(used + payload.count)])
-        place.copyMemory(from: payload)
+        let own = place(payload.count)
+        own.copyMemory(from: payload)
+        let sequence = firstSequence + UInt64(count)
         (items + count).initialize(
-            to: Item(offset: Int32(used), count: Int32(payload.count), arrival: arrival, line: line))
+            to: Item(
+                offset: Int32(used - payload.count), count: Int32(payload.count), sequence: sequence,
+                arrival: arrival, eventTime: arrival, line: line))
         count += 1
-        used += payload.count
-        return UnsafeRawBufferPointer(place)
+        return UnsafeRawBufferPointer(own)
+    }
+
+    /// As `add(_:arrival:line:)`, a record of the log.
+    func add(_ record: RecordView, messageID: UnsafeRawBufferPointer) -> UnsafeRawBufferPointer {
+        let own = place(Self.byteCount(of: record, messageID: messageID))
+        let start = used - own.count
+        var at = 0
+        func put(_ part: UnsafeRawBufferPointer) {
+            UnsafeMutableRawBufferPointer(rebasing: own[at...]).copyMemory(from: part)
+            at += part.count
+        }
+        put(record.payload)
+        put(messageID)
+        put(record.topic)
+        put(record.properties)
+        (items + count).initialize(
+            to: Item(
+                offset: Int32(start), count: Int32(record.payload.count),
+                messageIDCount: Int32(messageID.count), topicCount: Int32(record.topic.count),
+                propertiesCount: Int32(record.properties.count), device: record.device,
+                sequence: record.sequence, arrival: record.arrivalTime.ticks,
+                eventTime: record.eventTime.ticks))
+        count += 1
+        return UnsafeRawBufferPointer(rebasing: own[..<record.payload.count])
+    }
+
+    @inline(__always)
+    static func byteCount(of record: RecordView, messageID: UnsafeRawBufferPointer) -> Int {
+        record.payload.count + messageID.count + record.topic.count + record.properties.count
+    }
+
+    /// The next bytes; a batch that is empty has room for any event.
+    @inline(__always)
+    private func place(_ byteCount: Int) -> UnsafeMutableRawBufferPointer {
+        precondition(count < Self.eventsMax)
+        if byteCount > bytes.count, count == 0 {
+            bytes.deallocate()
+            bytes = .allocate(byteCount: byteCount, alignment: 16)
+        }
+        defer { used += byteCount }
+        return UnsafeMutableRawBufferPointer(rebasing: bytes[used..<(used + byteCount)])
     }
 }
 
@@ -128,7 +196,8 @@ package final class EventDecoder: @unchecked Sendable {
     /// Of the event before.
     @exclusivity(unchecked) private var minute = ISOMinute()
 
-    package init(plan: StreamPlan, input: Int, limits: StreamLimits = StreamLimits()) {
+    /// - Parameter limits: those of the engine that gets the batches: keys are hashed as it hashes them.
+    package init(plan: StreamPlan, input: Int, limits: StreamLimits) {
         let inputPlan = plan.inputs[input]
         decoder = InputDecoder(
             fields: inputPlan.fields, namesMax: limits.fieldNamesMax, hashKey: limits.hashKey,
@@ -145,20 +214,34 @@ package final class EventDecoder: @unchecked Sendable {
     ///
     /// - Parameter line: its line in the file.
     package func add(_ payload: UnsafeRawBufferPointer, arrival: EventTime, line: Int, to batch: EventBatch) {
-        let own = batch.add(payload, arrival: arrival.ticks, line: line)
+        decodeLast(batch.add(payload, arrival: arrival.ticks, line: line), of: batch)
+    }
+
+    /// Appends a record of the log; `finish` follows the last.
+    ///
+    /// - Returns: false when the batch has no room for it: then nothing was done.
+    package func add(_ record: RecordView, messageID: UnsafeRawBufferPointer, to batch: EventBatch) -> Bool {
+        guard batch.hasRoom(for: EventBatch.byteCount(of: record, messageID: messageID)) else { return false }
+        decodeLast(batch.add(record, messageID: messageID), of: batch)
+        return true
+    }
+
+    @inline(__always)
+    private func decodeLast(_ own: UnsafeRawBufferPointer, of batch: EventBatch) {
         let item = batch.items + (batch.count - 1)
+        let place = batch.slots + (batch.count - 1) * batch.fieldCount
         guard needsDecoding else {
             item.pointee.isJSON = true
             return
         }
         if batch.count == 1 { decoder.arena = batch.arena }
-        guard decoder.decode(own) else { return }
+        guard decoder.decode(own) else { return place.update(repeating: .null, count: batch.fieldCount) }
         item.pointee.isJSON = true
         // Read before they are copied: what was just written in parts cannot be read as a whole at once.
         let slots = decoder.slots
         appendKeys(slots, item, batch)
         if let plain { item.pointee.time = time(slots[plain.timeField]) ?? EventBatch.Item.noTime }
-        (batch.slots + (batch.count - 1) * batch.fieldCount).update(from: slots, count: batch.fieldCount)
+        place.update(from: slots, count: batch.fieldCount)
     }
 
     /// Computes what is known of names and keys when all their bytes are there: not while they are being written.

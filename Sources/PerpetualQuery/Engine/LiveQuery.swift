@@ -73,6 +73,21 @@ package final class LiveQuery {
         look()
     }
 
+    /// Takes records that were decoded ahead, as `process(_:messageID:)` takes each.
+    package func process(_ batch: EventBatch) throws(QueryFailure) {
+        _ = try engine.process(batch, stopsAtOthers: false)
+        look()
+    }
+
+    /// What decodes records into batches for it, on another thread if wanted; `takesBatches`.
+    package func makeDecoder() -> EventDecoder { EventDecoder(plan: plan, input: 0, limits: engine.limits) }
+
+    /// Whether its records can be decoded ahead: not those of which it reads the payload itself.
+    package var takesBatches: Bool {
+        engine.inputs.count == 1 && !engine.inputs[0].isDirect
+            && engine.sources.allSatisfy { $0.grouping == nil }
+    }
+
     /// The hub's clock says it is `arrival`. A tick for which `needsTick` is true must be in the log before it is
     /// given here, so that a replay closes the same windows at the same point.
     ///

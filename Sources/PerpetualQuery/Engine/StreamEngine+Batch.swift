@@ -7,9 +7,10 @@ extension StreamEngine {
 
     /// Takes the events of a batch, as `process(_:)` takes each.
     ///
-    /// - Returns: the index of the first event that is no JSON object, at which it stopped; nil when there is none.
+    /// - Parameter stopsAtOthers: stops at an event that is no JSON object; else its fields are NULL.
+    /// - Returns: the index of the event at which it stopped; nil when it did not.
     /// - Throws: as `process(_:)`; `takenOfBatch` then says how many came before.
-    package func process(_ batch: EventBatch) throws(QueryFailure) -> Int? {
+    package func process(_ batch: EventBatch, stopsAtOthers: Bool) throws(QueryFailure) -> Int? {
         precondition(batch.isFinished, "the decoder has not finished the batch")
         let input = inputs[batch.input]
         takenOfBatch = 0
@@ -28,11 +29,10 @@ extension StreamEngine {
             }
             let index = takenOfBatch
             let item = batch.items + index
-            guard item.pointee.isJSON else { return index }
+            if !item.pointee.isJSON, stopsAtOthers { return index }
             try process(
-                streamEvent(batch, index), input, batch.slots + index * batch.fieldCount,
-                name: item.pointee.name,
-                isJSON: true)
+                batch.event(index), input, batch.slots + index * batch.fieldCount, name: item.pointee.name,
+                isJSON: item.pointee.isJSON)
             takenOfBatch += 1
         }
         return nil
@@ -47,14 +47,6 @@ extension StreamEngine {
                 panes.use { $0.prefetch(batch.items[index].time, hash: batch.items[index].keyHash) }
             }
         }
-    }
-
-    private func streamEvent(_ batch: EventBatch, _ index: Int) -> StreamEvent {
-        let arrival = EventTime(ticks: batch.items[index].arrival)
-        return StreamEvent(
-            input: batch.input, device: 0, sequence: batch.firstSequence + UInt64(index),
-            arrivalTime: arrival,
-            eventTime: arrival, payload: batch.payload(index), isText: batch.isText)
     }
 
     /// Takes events whose time is known, up to the first whose is not, or that failed: `takenOfBatch` goes on with
@@ -87,7 +79,8 @@ extension StreamEngine {
                     stage.frame[source.loads[load].to] = slots[source.loads[load].from]
                 }
                 var row = RowContext(time: time)
-                row.sequence = batch.firstSequence + UInt64(index)
+                row.device = item.pointee.device
+                row.sequence = item.pointee.sequence
                 if let group {
                     let failed = group.use {
                         let key = batch.key(item.pointee)
@@ -95,7 +88,7 @@ extension StreamEngine {
                     }
                     if let failed { note(failed, of: row, batch, stage) }
                 } else {
-                    event = streamEvent(batch, index)
+                    event = batch.event(index)
                     accept(row, stage)
                     releaseArena()
                 }
@@ -104,7 +97,7 @@ extension StreamEngine {
                     releaseArena()
                 }
             } else {
-                let event = streamEvent(batch, index)
+                let event = batch.event(index)
                 self.event = event
                 take(event, source, slots, isJSON: true)
                 releaseArena()
@@ -116,7 +109,7 @@ extension StreamEngine {
 
     /// What the only instruction of a stage says of a row.
     private func note(_ failed: RowFailure, of row: RowContext, _ batch: EventBatch, _ stage: StageRuntime) {
-        event = streamEvent(batch, takenOfBatch)
+        event = batch.event(takenOfBatch)
         context.failure = failed
         failedAt = 0
         note(stage.body, row)

@@ -1,11 +1,9 @@
-import Platform
-
 /// Objects on their way from one thread to another and back: one thread fills free ones, the other takes them in that
 /// order and gives them back empty. As many as there are bound what is on the way.
 ///
 /// A thread that found nothing waits until half of the objects are there for it, so that two threads of unequal speed
 /// wake each other once for several objects.
-final class Lane<Item: Sendable>: Sendable {
+package final class Lane<Item: Sendable>: Sendable {
     private struct State {
         var full: [Item] = []
         var free: [Item]
@@ -19,7 +17,7 @@ final class Lane<Item: Sendable>: Sendable {
     private let state: Monitor<State>
     private let half: Int
 
-    init(_ items: [Item]) {
+    package init(_ items: [Item]) {
         state = Monitor(State(free: items))
         half = max(items.count / 2, 1)
     }
@@ -27,7 +25,7 @@ final class Lane<Item: Sendable>: Sendable {
     // MARK: The sender
 
     /// An empty object; nil when the receiver wants no more.
-    func takeFree() -> Item? {
+    package func takeFree() -> Item? {
         let half = half
         return state.wait(
             until: { state in
@@ -40,7 +38,7 @@ final class Lane<Item: Sendable>: Sendable {
             })
     }
 
-    func send(_ item: Item) {
+    package func send(_ item: Item) {
         let wakes = state.withLock { state in
             state.full.append(item)
             return state.isReceiverDry && state.full.count >= half
@@ -49,12 +47,12 @@ final class Lane<Item: Sendable>: Sendable {
     }
 
     /// Nothing more comes.
-    func end() { state.update { $0.isEnded = true } }
+    package func end() { state.update { $0.isEnded = true } }
 
     // MARK: The receiver
 
     /// The next object; nil when the last one was taken.
-    func receive() -> Item? {
+    package func receive() -> Item? {
         let half = half
         return state.wait(
             until: { state in
@@ -67,7 +65,7 @@ final class Lane<Item: Sendable>: Sendable {
             })
     }
 
-    func giveBack(_ item: Item) {
+    package func giveBack(_ item: Item) {
         let wakes = state.withLock { state in
             state.free.append(item)
             return state.isSenderDry && state.free.count >= half
@@ -76,5 +74,5 @@ final class Lane<Item: Sendable>: Sendable {
     }
 
     /// The receiver wants no more.
-    func cancel() { state.update { $0.isCancelled = true } }
+    package func cancel() { state.update { $0.isCancelled = true } }
 }
