@@ -36,13 +36,15 @@ package struct QueryError: Error, Hashable, Sendable {
     package func render(source: String, name: String = "query") -> String {
         var text = "\(name):\(line):\(column): \(message)\n"
         let gutter = String(repeating: " ", count: String(line).count)
-        if let shown = Self.line(line, of: source) {
-            text += "\(gutter) |\n\(line) | "
+        if let (shown, before) = Self.line(line, around: column, of: source) {
+            let mark = before > 0 ? "…" : ""
+            text += "\(gutter) |\n\(line) | \(mark)"
             text.unicodeScalars.append(contentsOf: shown)
-            text += "\n\(gutter) | "
+            text += "\n\(gutter) | " + (before > 0 ? " " : "")
             // Tabs stay tabs, so that the caret stands below its place at any tab width.
-            for scalar in shown.prefix(column - 1) { text += scalar == "\t" ? "\t" : " " }
-            let room = max(1, shown.count - (column - 1))
+            let start = column - 1 - before
+            for scalar in shown.prefix(start) { text += scalar == "\t" ? "\t" : " " }
+            let room = max(1, shown.count - start)
             text += String(repeating: "^", count: min(max(1, length), room)) + "\n"
         }
         if let suggestion { text += "\(gutter) did you mean \(suggestion)?\n" }
@@ -50,18 +52,27 @@ package struct QueryError: Error, Hashable, Sendable {
         return text
     }
 
-    /// The scalars of one line, at most 400 of them: a generated text may hold no line break at all.
-    private static func line(_ number: Int, of source: String) -> [Unicode.Scalar]? {
+    /// Scalars of a line that are shown: a generated text may hold no line break at all.
+    private static let shownMax = 400
+
+    /// The scalars of one line; of a long one the part around a column, and how many stand before it.
+    private static func line(
+        _ number: Int, around column: Int, of source: String
+    ) -> (shown: [Unicode.Scalar], before: Int)? {
+        let before = column <= shownMax * 3 / 4 ? 0 : column - shownMax / 2
         var at = 1
+        var inLine = 0
         var shown: [Unicode.Scalar] = []
         for scalar in source.unicodeScalars {
             if scalar == "\n" {
-                if at == number { return shown.last == "\r" ? shown.dropLast() : shown }
+                if at == number { break }
                 at += 1
-            } else if at == number, shown.count < 400 {
-                shown.append(scalar)
+            } else if at == number {
+                if inLine >= before, shown.count < shownMax { shown.append(scalar) }
+                inLine += 1
             }
         }
-        return at == number ? shown : nil
+        guard at == number else { return nil }
+        return (shown.last == "\r" ? shown.dropLast() : shown, before)
     }
 }

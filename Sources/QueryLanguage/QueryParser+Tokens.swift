@@ -130,9 +130,13 @@ extension QueryParser {
     func node(_ kind: Expression.Kind, _ start: SourceSpan) throws(QueryError) -> Expression {
         let expression = Expression(kind, start.through(previous.span))
         guard expression.height <= limits.expressionHeightMax else {
+            let isChoice = if case .binary(.or, _, _) = kind { true } else { false }
             throw QueryError(
                 previous.span, "this expression has more than \(limits.expressionHeightMax) levels",
-                hint: "write a long chain of `x = 1 OR x = 2 …` as x IN (1, 2, …)")
+                hint: isChoice
+                    ? "write a long chain of `x = 1 OR x = 2 …` as x IN (1, 2, …)"
+                    : "set parentheses around parts of a long chain, (a + b + …) + (c + d + …), or compute a "
+                        + "part of it in a WITH step")
         }
         return expression
     }

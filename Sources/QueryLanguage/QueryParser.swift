@@ -201,21 +201,26 @@ package struct QueryParser {
         let token = current
         guard token.kind == .word || token.kind == .bracketed else { throw expected("a data type") }
         at += 1
-        let isMax = isSymbol("(")
-        if isMax {
+        let hasLength = isSymbol("(")
+        if hasLength {
             at += 1
-            let size = current
-            at += size.kind == .end ? 0 : 1
-            if accept(","), current.kind != .end { at += 1 }
+            var length = [current]
+            at += current.kind == .end ? 0 : 1
+            if accept(","), current.kind != .end {
+                length.append(current)
+                at += 1
+            }
             try expect(")")
-            if token.keyword == "NVARCHAR", size.keyword == "MAX" { return .nvarcharMax }
-            if let other = SQLType.replacement(for: token.text) {
+            if token.keyword == "NVARCHAR", length[0].keyword == "MAX" { return .nvarcharMax }
+            let known = SQLType(rawValue: token.text.lowercased()) ?? SQLType.replacement(for: token.text)
+            if let known {
+                let spelling = "\(token.text)(\(length.map(\.text).joined(separator: ", ")))"
                 throw QueryError(
-                    token.span, "there is no type \(token.text)(\(size.text))",
-                    hint: "a type has no length here, but for nvarchar(max)", suggestion: other.rawValue)
+                    token.span.through(previous.span), "there is no type \(spelling)",
+                    hint: "a type has no length here, but for nvarchar(max)", suggestion: known.rawValue)
             }
         }
-        if !isMax, token.keyword != "NVARCHAR", let type = SQLType(rawValue: token.text.lowercased()) {
+        if !hasLength, token.keyword != "NVARCHAR", let type = SQLType(rawValue: token.text.lowercased()) {
             return type
         }
         let meant =

@@ -96,6 +96,24 @@ import Testing
                 """)
     }
 
+    @Test("of a line that is too long to show the part around the place is shown")
+    func longLine() throws {
+        let sum = Array(repeating: "a", count: 450).joined(separator: " + ")
+        let error = try #require(checkQuery(text: "SELECT \(sum) AS x FROM i").first)
+        #expect(error.message == "this expression has more than 400 levels")
+        #expect(error.hint?.hasPrefix("set parentheses around parts of a long chain") == true)
+        let lines = error.render(source: "SELECT \(sum) AS x FROM i").split(separator: "\n")
+        let caret = try #require(lines[3].firstIndex(of: "^"))
+        let place = lines[2].index(
+            lines[2].startIndex, offsetBy: lines[3].distance(from: lines[3].startIndex, to: caret))
+        #expect(lines[2].hasPrefix("1 | …"))
+        #expect(lines[2][..<place].hasSuffix("a + "))
+        #expect(lines[2][place...].hasPrefix("a + a"))
+        let choice = Array(repeating: "a = 1", count: 450).joined(separator: " OR ")
+        let other = try #require(checkQuery(text: "SELECT a FROM i WHERE \(choice)").first)
+        #expect(other.hint?.contains("IN (1, 2, …)") == true)
+    }
+
     @Test("the report of an editor is a JSON array with escaped texts")
     func report() {
         let text = "SELECT a FROM 'x\"y'"

@@ -30,7 +30,8 @@ package enum RowFailure: String, Hashable, Sendable {
         switch self {
         case .cast: "TRY_CAST gives NULL instead"
         case .type: "such events are dropped"
-        case .overflow, .sumOverflow: "cast to float first: SUM(CAST(x AS float))"
+        case .overflow: "cast to float first what is a bigint: CAST(x AS float)"
+        case .sumOverflow: "cast to float first: SUM(CAST(x AS float))"
         case .divisionByZero: "write x / NULLIF(y, 0)"
         case .operand, .argument: "test GetType(x) in a CASE or WHERE before"
         case .limit: "see the limits of the engine"

@@ -82,7 +82,7 @@ SELECT a FROM i WHERE a LIKE '5!' ESCAPE '!'
 --> 1:23+1 expected SELECT after UNION, but found `j`
 SELECT a FROM i UNION j
 --- a type with two numbers
---> 1:18+7 there is no type decimal(5) | did you mean float
+--> 1:18+13 there is no type decimal(5, 2) | did you mean float
 SELECT CAST(a AS decimal(5, 2)) FROM i
 --- a user function in brackets
 --> 1:8+7 udf.f is not supported yet
@@ -180,8 +180,18 @@ SELECT CAST(a, bigint) FROM i
 --> 1:18+3 there is no type int | did you mean bigint
 SELECT CAST(a AS int) FROM i
 --- text with a length
---> 1:18+8 there is no type nvarchar(50) | did you mean nvarchar(max)
+--> 1:18+12 there is no type nvarchar(50) | did you mean nvarchar(max)
 SELECT CAST(a AS nvarchar(50)) FROM i
+--- a column with a length
+--> 1:19+11 there is no type varchar(10) | did you mean nvarchar(max)
+CREATE TABLE i (a varchar(10), b bigint) SELECT a FROM i
+--- a type with two lengths
+--> 2:30+14 there is no type decimal(10, 2) | did you mean float
+SELECT
+CAST(a AS bigint), CAST(a AS decimal(10, 2)) FROM i
+--- a type of the language with a length
+--> 1:19+9 there is no type float(53) | did you mean float
+CREATE TABLE i (a float(53)) SELECT a FROM i
 --- a mistyped type
 --> 1:18+7 there is no type dateime | did you mean datetime
 SELECT CAST(a AS dateime) FROM i
