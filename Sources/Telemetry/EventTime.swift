@@ -1,7 +1,7 @@
 /// A moment in ticks of 100 ns since 1970-01-01T00:00:00Z, proleptic Gregorian, no leap seconds.
 ///
 /// The unit is the one of the query language (`semantics`: "integer arithmetic in 100 ns ticks"), so that
-/// window ends are exact. Range: years 1 to 9999 are parsed and printed.
+/// window ends are exact. Years 1 to 9999 are parsed; others are printed with a sign and six digits.
 package struct EventTime: Hashable, Comparable, Sendable {
     /// 100 ns steps since the epoch; negative before 1970.
     package var ticks: Int64
@@ -34,7 +34,8 @@ extension EventTime: CustomStringConvertible {
         return String(decoding: bytes, as: UTF8.self)
     }
 
-    /// Appends `2026-03-01T00:12:34Z`, `….567Z` or `….5678901Z`.
+    /// Appends `2026-03-01T00:12:34Z`, `….567Z` or `….5678901Z`; `+010000-01-01T00:00:00Z` past the year 9999, and before
+    /// the year 0 with a `-`.
     package func appendISO8601(to bytes: inout [UInt8]) {
         let day = Self.ticksPerSecond * 86_400
         var days = ticks / day
@@ -46,7 +47,7 @@ extension EventTime: CustomStringConvertible {
         let (year, month, dayOfMonth) = CivilDate.civil(fromDays: days)
         let seconds = rest / Self.ticksPerSecond
         let fraction = rest % Self.ticksPerSecond
-        withUnsafeTemporaryAllocation(of: UInt8.self, capacity: 28) { text in
+        withUnsafeTemporaryAllocation(of: UInt8.self, capacity: 31) { text in
             var at = 0
             func put(_ value: Int64, _ count: Int, then mark: Unicode.Scalar) {
                 var rest = UInt32(truncatingIfNeeded: value)
@@ -57,7 +58,13 @@ extension EventTime: CustomStringConvertible {
                 text[at + count] = UInt8(ascii: mark)
                 at += count + 1
             }
-            put(year, 4, then: "-")
+            if year >= 0, year <= 9_999 {
+                put(year, 4, then: "-")
+            } else {
+                text[0] = UInt8(ascii: year < 0 ? "-" : "+")
+                at = 1
+                put(abs(year), 6, then: "-")
+            }
             put(month, 2, then: "-")
             put(dayOfMonth, 2, then: "T")
             put(seconds / 3_600, 2, then: ":")

@@ -21,6 +21,19 @@ struct EventTimeTests {
     }
 
     @Test(
+        "a moment past the year 9999 is printed with a sign and six digits, one before the year 0 too",
+        arguments: [
+            (2_534_023_007_999_999_999, "9999-12-31T23:59:59.9999999Z"),
+            (2_534_023_008_000_000_000, "+010000-01-01T00:00:00Z"),
+            (-621_672_192_000_000_000, "0000-01-01T00:00:00Z"),
+            (-621_987_552_000_000_000, "-000001-01-01T00:00:00Z"),
+            (Int64.max, "+031197-09-14T02:48:05.4775807Z"), (Int64.min, "-027258-04-19T21:11:54.5224192Z"),
+        ] as [(Int64, String)])
+    func farMoments(ticks: Int64, printed: String) {
+        #expect(EventTime(ticks: ticks).description == printed)
+    }
+
+    @Test(
         "refuses what is no moment",
         arguments: [
             "", "yesterday", "2026-02-29T00:00:00Z", "2026-13-01T00:00:00Z", "2026-01-01T24:00:00Z",

@@ -138,4 +138,6 @@ enum DateFunctions {
 /// Times that the formats can print, and far from the ends of Int64: years 1 to 9999.
 enum TimeRange {
     static let ticks: Range<Int64> = -621_355_968_000_000_000..<2_534_023_008_000_000_000
+    /// Times that events may have: years 1 to 9998, so that the windows they are in end in the years above.
+    static let events: Range<Int64> = ticks.lowerBound..<2_533_707_648_000_000_000
 }
