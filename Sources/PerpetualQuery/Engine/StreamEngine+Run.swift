@@ -255,6 +255,11 @@ extension StreamEngine {
                 guard self.run(output.condition, output, &tested) else { return nil }
                 return output.frame[slot].isTrue
             },
+            failed: { pair in
+                // Only this pair: what either row has else goes on.
+                self.note(output.condition, row, of: pair)
+                return !self.hasFailed
+            },
             body: { context in
                 self.pass(context, output)
                 return nil
@@ -265,13 +270,15 @@ extension StreamEngine {
     // MARK: Failures
 
     /// What becomes of a row that failed.
-    func note(_ code: StageRuntime.Code, _ row: RowContext) {
+    ///
+    /// - Parameter pair: the rows of a join, when only these two cannot be joined; `row` is the one in hand.
+    func note(_ code: StageRuntime.Code, _ row: RowContext, of pair: RowContext? = nil) {
         guard let reason = context.failure else { return }
         context.failure = nil
-        note(reason, code.spans.indices.contains(failedAt) ? code.spans[failedAt] : nil, row)
+        note(reason, code.spans.indices.contains(failedAt) ? code.spans[failedAt] : nil, row, of: pair)
     }
 
-    func note(_ reason: RowFailure, _ span: SourceSpan?, _ row: RowContext) {
+    func note(_ reason: RowFailure, _ span: SourceSpan?, _ row: RowContext, of pair: RowContext? = nil) {
         var failed = QueryFailure(reason, span)
         if row.kind == .event {
             failed.device = row.device
@@ -293,7 +300,7 @@ extension StreamEngine {
         }
         switch plan.settings.errorPolicy {
         case .stop: stop(failed)
-        case .divert: divert(failed, row)
+        case .divert: divert(failed, row, pair)
         case .drop:
             totals.errors += 1
             lastDropped = failed
@@ -318,11 +325,11 @@ extension StreamEngine {
         return String(validating: payload, as: UTF8.self)
     }
 
-    /// The row of `_errors`: at most one for each row and place.
-    private func divert(_ failed: QueryFailure, _ row: RowContext) {
+    /// The row of `_errors`: at most one for each row or pair of rows, and place.
+    private func divert(_ failed: QueryFailure, _ row: RowContext, _ pair: RowContext?) {
         totals.errors += 1
         let time = EventTime(
-            ticks: min(max(row.time, TimeRange.ticks.lowerBound), TimeRange.ticks.upperBound - 1))
+            ticks: min(max((pair ?? row).time, TimeRange.ticks.lowerBound), TimeRange.ticks.upperBound - 1))
         let place = failed.span.map { "\($0.line):\($0.column)" } ?? ""
         var columns: [Column] = []
         columns.append(Column("reason", .text(failed.reason?.rawValue ?? "")))
@@ -337,7 +344,7 @@ extension StreamEngine {
         let name = "\(failed.input ?? "")|\(failed.device)|\(failed.sequence)|\(failed.group ?? "")|\(place)"
         let id = ResultID(
             query: plan.name, version: plan.version, output: StreamPlan.errorOutput,
-            groupKey: Array(name.utf8),
+            groupKey: Array(name.utf8) + (pair.map { Array($0.key) } ?? []),
             windowKind: failed.reason?.rawValue ?? "", start: time, end: time, revision: 0)
         rows.append(ResultRow(output: StreamPlan.errorOutput, id: id, time: time, columns: columns))
     }

@@ -67,11 +67,13 @@ final class StreamJoinOperator {
     ///
     /// - Parameters:
     ///   - output: the frame of the joined rows.
-    ///   - test: whether the frame's rows match by the rest of the condition; nil on a failure.
+    ///   - test: whether the frame's rows match by the rest of the condition; nil: that cannot be computed.
+    ///   - failed: gets the context of such a pair, which does not match; says whether others are looked at.
     ///   - body: gets the context of a match; its values are in the frame.
     func add(
         _ context: RowContext, _ frame: UnsafeMutablePointer<Datum>, isRight: Bool,
-        output: UnsafeMutablePointer<Datum>, test: () -> Bool?, body: (RowContext) -> RowFailure?
+        output: UnsafeMutablePointer<Datum>, test: () -> Bool?, failed: (RowContext) -> Bool,
+        body: (RowContext) -> RowFailure?
     ) -> RowFailure? {
         let own = isRight ? right : left
         let other = isRight ? left : right
@@ -93,6 +95,7 @@ final class StreamJoinOperator {
                 load(a, plan.left, output)
                 load(b, plan.right, output)
                 guard let matches = test() else {
+                    if failed(joined(a, b)) { continue }
                     row.free()
                     return nil
                 }
