@@ -1,7 +1,10 @@
 /// Windows, aggregates and grouping keys.
 extension QueryChecker {
     mutating func checkWindows(_ select: Select) {
-        for case .window(let window) in select.groupBy { checkSize(window) }
+        for case .window(let window) in select.groupBy {
+            checkSize(window)
+            checkParts(window)
+        }
         // System.Timestamp() beside a window is a key like any other.
         let windows = select.groupBy.filter { if case .window = $0 { true } else { false } }
         if windows.count > 1 {
@@ -32,6 +35,41 @@ extension QueryChecker {
             report(
                 size.span, "this \(what) is longer than 7 days",
                 hint: "the largest is 7 days; aggregate to days here and to longer times where the rows go")
+        }
+    }
+
+    /// Windows that overlap a thousandfold ask for more work and memory than there is.
+    private mutating func checkParts(_ window: WindowDefinition) {
+        let windows = if case .windows(let list) = window.kind { list.map(\.window) } else { [window] }
+        let most = QueryLimits().windowPartsMax
+        var total: Int64 = 0
+        for case .hopping(let size, let hop, _) in windows.map(\.kind)
+        where hop.ticks <= size.ticks && size.ticks <= TimeSpan.ticksMax {
+            var (part, rest) = (size.ticks, hop.ticks)
+            while rest != 0 { (part, rest) = (rest, part % rest) }
+            let parts = size.ticks / part
+            total += parts
+            if size.ticks / hop.ticks > most {
+                let unit = hop.unit.ticks ?? 1
+                let least = (size.ticks + most * unit - 1) / (most * unit)
+                report(
+                    hop.span, "each event would be in \(size.ticks / hop.ticks) windows: more than \(most)",
+                    hint: "for a window of this size the hop is at least \(least) \(hop.unit.rawValue)"
+                        + (least == 1 ? "" : "s"))
+            } else if parts > most {
+                report(
+                    hop.span,
+                    "with this hop a window is made of \(parts) parts, which the size and the hop are both "
+                        + "multiples of: more than \(most)",
+                    hint: "a hop that divides the size makes the fewest parts")
+            } else if total > most {
+                report(
+                    hop.span, "the windows up to here are made of \(total) parts: more than \(most)",
+                    hint: "a longer hop makes fewer parts")
+            } else {
+                continue
+            }
+            return
         }
     }
 

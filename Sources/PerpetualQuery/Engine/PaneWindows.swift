@@ -16,6 +16,7 @@ final class PaneWindows: WindowOperator {
     struct Pane {
         var end: Int64
         var timeline: Int32
+        var previous: Int32
         var next: Int32
         var firstCell: Int32
         var lastCell: Int32
@@ -161,14 +162,16 @@ final class PaneWindows: WindowOperator {
     /// The timeline's pane with this end, made when it is not there.
     func findPane(_ timeline: Int32, _ end: Int64) -> Int32 {
         while timelines.count <= Int(timeline) { timelines.append(Timeline()) }
-        var before: Int32 = -1
-        var at = timelines[Int(timeline)].firstPane
-        while at >= 0, panes[Int(at)].end < end {
-            before = at
-            at = panes[Int(at)].next
-        }
+        // From where the last row went: a window may have thousands of panes.
+        var at = timelines[Int(timeline)].lastPane
+        while at >= 0, panes[Int(at)].end > end { at = panes[Int(at)].previous }
+        var after = at < 0 ? timelines[Int(timeline)].firstPane : panes[Int(at)].next
+        while after >= 0, panes[Int(after)].end <= end { (at, after) = (after, panes[Int(after)].next) }
         if at < 0 || panes[Int(at)].end != end {
-            let made = Pane(end: end, timeline: timeline, next: at, firstCell: -1, lastCell: -1, cellCount: 0)
+            let before = at
+            let made = Pane(
+                end: end, timeline: timeline, previous: before, next: after, firstCell: -1, lastCell: -1,
+                cellCount: 0)
             if let unused = freePanes.popLast() {
                 at = unused
                 panes[Int(at)] = made
@@ -181,6 +184,7 @@ final class PaneWindows: WindowOperator {
             } else {
                 timelines[Int(timeline)].firstPane = at
             }
+            if after >= 0 { panes[Int(after)].previous = at }
             let next = ceiling(end, hop)
             if next < due.due(Int(timeline)) { due.set(Int(timeline), due: next) }
         }
@@ -366,7 +370,13 @@ final class PaneWindows: WindowOperator {
             number = next
         }
         timelines[timeline].firstPane = number
-        timelines[timeline].lastPane = -1
+        let last = timelines[timeline].lastPane
+        if number >= 0 {
+            panes[Int(number)].previous = -1
+            if last >= 0, panes[Int(last)].end < panes[Int(number)].end { timelines[timeline].lastPane = -1 }
+        } else {
+            timelines[timeline].lastPane = -1
+        }
         let next = number < 0 ? Int64.max : max(end + hop, ceiling(panes[Int(number)].end, hop))
         due.set(timeline, due: next)
     }

@@ -404,6 +404,15 @@ SELECT COUNT(*) FROM i GROUP BY SessionWindow(hour, 1, 169)
 --- a window over 7 days among others
 --> 1:104+7 this window is longer than 7 days
 SELECT COUNT(*) FROM i GROUP BY Windows(Window('a', TumblingWindow(day, 1)), Window('b', HoppingWindow(day, 14, 1)))
+--- an event in too many windows
+--> 1:69+14 each event would be in 604800000 windows: more than 10000
+SELECT COUNT(*) FROM i GROUP BY HoppingWindow(Duration(day, 7), Hop(millisecond, 1))
+--- windows of too many parts
+--> 1:67+5 with this hop a window is made of 10001 parts, which the size and the hop are both multiples of: more than 10000
+SELECT COUNT(*) FROM i GROUP BY HoppingWindow(millisecond, 10001, 10000)
+--- too many parts together
+--> 1:165+1 the windows up to here are made of 10500 parts: more than 10000
+SELECT COUNT(*) FROM i GROUP BY Windows(Window('a', TumblingWindow(day, 1)), Window('b', HoppingWindow(second, 10000, 10)), Window('c', HoppingWindow(second, 9500, 1)))
 --- a join of streams without bound
 --> 1:21+4 this JOIN of streams has no bound in time
 SELECT a.x FROM l a JOIN r b ON a.k = b.k
