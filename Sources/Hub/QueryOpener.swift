@@ -137,7 +137,7 @@ package struct QueryOpener: Sendable {
             var sinks: [any ResultDelivery] = [
                 try FileDelivery(
                     root: folder.results, directory: folder.path, reader: reader, appended: folder.appended,
-                    excluded: excluded, files: place.files, clock: place.clock),
+                    excluded: excluded, files: place.files, clock: place.clock, log: place.log),
                 try TopicDelivery(
                     directory: folder.path, reader: reader, retained: topics.retained, loop: place.loop,
                     files: place.files),

@@ -6,12 +6,15 @@ import Telemetry
 /// The file sink on the query's thread.
 final class FileDelivery: ResultDelivery {
     private let sink: FileSink
+    private let log: @Sendable (String) -> Void
     private var failure: String?
 
+    /// - Parameter log: gets a line when a file was taken away and is begun anew.
     init(
         root: String, directory: String, reader: ResultReader, appended: Set<String>, excluded: Set<String>,
-        files: any FileStore, clock: any HubClock
+        files: any FileStore, clock: any HubClock, log: @escaping @Sendable (String) -> Void
     ) throws {
+        self.log = log
         sink = try FileSink(
             root: root, files: files, log: reader.log, cursorPath: directory + "/files.cursor",
             reader: reader, appended: appended, excluded: excluded, clock: clock)
@@ -33,6 +36,7 @@ final class FileDelivery: ResultDelivery {
         } catch {
             failure = String(describing: error)
         }
+        for notice in sink.takeNotices() { log(notice) }
         let counters = sink.counters
         defer { failure = nil }
         return SinkStatus(

@@ -35,6 +35,8 @@ package protocol StoredFile: AnyObject, Sendable {
     /// hint: what is written and not synced stays.
     func dropCache()
     func byteCount() throws(FileError) -> UInt64
+    /// Whether no name leads to it any more: what is written to it is gone with the last who has it open.
+    func isRemoved() throws(FileError) -> Bool
     func close()
 }
 
@@ -169,6 +171,7 @@ extension FileStore {
 
 extension StoredFile {
     package func dropCache() {}
+    package func isRemoved() throws(FileError) -> Bool { false }
 
     /// Writes an array; see `write(_:at:)`.
     package func write(_ bytes: [UInt8], at offset: UInt64) throws(FileError) {

@@ -176,6 +176,12 @@ private final class PosixFile: StoredFile, @unchecked Sendable {
         return UInt64(status.st_size)
     }
 
+    func isRemoved() throws(FileError) -> Bool {
+        var status = stat()
+        if fstat(descriptor, &status) != 0 { throw FileError.last("look at", path) }
+        return status.st_nlink == 0
+    }
+
     func close() {
         guard !isClosed else { return }
         isClosed = true

@@ -42,11 +42,62 @@ extension FileSink {
         for index in state.appendFiles.indices where state.appendFiles[index].isDirty {
             let file = state.appendFiles[index].file
             try Self.onDisk { () throws(FileError) in try file.synchronize() }
+            // Rows count when their file was seen at its place with them in it.
+            if try isStray(state.appendFiles[index]) { return }
             state.appendFiles[index].isDirty = false
         }
         do throws(SealedFileError) { try cursorFile.save(cursor.encoded()) } catch { throw .cursor(error) }
         state.saved = cursor
         visible.withLock { $0.position = cursor.position }
+    }
+
+    /// Begins the files anew that somebody has removed, renamed or emptied.
+    ///
+    /// Rows that went to a renamed file stay there. Those that went to a removed one and that no cursor counts are
+    /// written again, to the new one: whether they were in it before or after it was removed is not known.
+    func replaceStrays(_ state: inout State) throws(FileSinkError) {
+        var strays: [Int] = []
+        var isRemoved = false
+        for (index, file) in state.appendFiles.enumerated() where try isStray(file) {
+            strays.append(index)
+            let isGone = try Self.onDisk { () throws(FileError) in try file.file.isRemoved() }
+            if isGone { isRemoved = true }
+        }
+        if strays.isEmpty { return }
+        if isRemoved { rewind(&state) }
+        for index in strays {
+            let old = state.appendFiles[index]
+            try Self.onDisk { () throws(FileError) in try old.file.synchronize() }
+            let new = try Self.openAppendFile(old.output, committed: nil, root: root, files: files)
+            old.file.close()
+            state.appendFiles[index] = new
+            visible.withLock { $0.notices.append(Self.notice(new.path)) }
+        }
+        // Before the first row: what the cursor says of the old file is not true of the new one.
+        try saveCursor(&state)
+    }
+
+    static func notice(_ path: String) -> String {
+        "\(path) was removed, renamed or emptied: the rows that follow go to a new file"
+    }
+
+    /// Whether the file is not what has its name, or has not what was written to it.
+    private func isStray(_ file: AppendFile) throws(FileSinkError) -> Bool {
+        guard let identity = file.identity else { return false }
+        let found: FileFingerprint?
+        do throws(FileError) {
+            found = try files.fingerprint(file.path)
+        } catch {
+            if error.kind == .missing { return true }
+            throw .file(error)
+        }
+        guard let found else { return false }
+        if found.file != identity || found.byteCount == 0 && file.byteCount > 0 { return true }
+        if found.byteCount < file.byteCount {
+            throw .appendFileShort(
+                path: file.path, committed: file.byteCount, byteCount: found.byteCount)
+        }
+        return false
     }
 
     /// The cursor of the last run, or a new one that is on disk before the first row is written.
@@ -75,8 +126,11 @@ extension FileSink {
     }
 
     /// Opens an append file and cuts what was never committed.
+    ///
+    /// - Parameter committed: the bytes that count; nil for all that are there. A file that is missing or empty has
+    ///   none: somebody took it away.
     static func openAppendFile(
-        _ output: String, committed: UInt64, root: String, files: any FileStore
+        _ output: String, committed: UInt64?, root: String, files: any FileStore
     ) throws(FileSinkError) -> AppendFile {
         let name = pathComponent(output)
         let directory = root + "/" + name
@@ -85,13 +139,15 @@ extension FileSink {
             try makeDurable([root, name], files: files)
             let file = try files.open(path, writable: true)
             let byteCount = try file.byteCount()
-            guard byteCount >= committed else {
-                return .failure(
-                    .appendFileShort(path: path, committed: committed, byteCount: byteCount))
+            let kept = byteCount == 0 ? 0 : committed ?? byteCount
+            guard byteCount >= kept else {
+                return .failure(.appendFileShort(path: path, committed: kept, byteCount: byteCount))
             }
-            try file.truncate(to: committed)
+            try file.truncate(to: kept)
             try files.synchronizeDirectory(directory)
-            return .success(AppendFile(output: output, file: file, byteCount: committed))
+            let identity = try files.fingerprint(path)?.file
+            return .success(
+                AppendFile(output: output, path: path, file: file, identity: identity, byteCount: kept))
         }.get()
     }
 

@@ -11,7 +11,8 @@ import Telemetry
 ///   bytes, that is by the row's first columns (above 64 MiB: in sorted runs), so the bytes do not depend on
 ///   crashes.
 /// - A pass-through output (its name begins with `_`) has one file that grows: `<root>/_late/_late.jsonl`.
-///   The cursor says how many of its bytes count; the rest is cut at the start and written again.
+///   The cursor says how many of its bytes count; the rest is cut at the start and written again. Whoever
+///   removes, renames or empties the file gets a new one.
 ///
 /// One thread calls `deliver` and `stop`; `counters` and `position` are for any. Source: `semantics` §4.
 package final class FileSink: Sendable {
@@ -80,7 +81,10 @@ package final class FileSink: Sendable {
     /// A pass-through output's file.
     struct AppendFile {
         var output: String
+        var path: String
         var file: any StoredFile
+        /// Which file it is, by `FileFingerprint.file`; nil where that cannot be told.
+        var identity: UInt64?
         var byteCount: UInt64
         var isDirty = false
     }
@@ -91,6 +95,7 @@ package final class FileSink: Sendable {
         var rowsRead: UInt64
         var pendingRows: UInt64 = 0
         var diverted: UInt64 = 0
+        var notices: [String] = []
     }
 
     /// - Parameters:
@@ -125,12 +130,16 @@ package final class FileSink: Sendable {
         var state = State(
             readPosition: cursor.position, rowsRead: rowsRead, appendPosition: cursor.appendPosition,
             saved: cursor, savedAt: clock.monotonicNanoseconds())
+        var notices: [String] = []
         for (output, byteCount) in cursor.committed {
-            state.appendFiles.append(
-                try Self.openAppendFile(output, committed: byteCount, root: root, files: files))
+            let file = try Self.openAppendFile(output, committed: byteCount, root: root, files: files)
+            if file.byteCount < byteCount { notices.append(Self.notice(file.path)) }
+            state.appendFiles.append(file)
         }
         self.state = Mutex(state)
-        visible = Mutex(Visible(position: cursor.position, rowsRead: rowsRead))
+        visible = Mutex(Visible(position: cursor.position, rowsRead: rowsRead, notices: notices))
+        // Before the first row: what the cursor says of the old file is not true of the new one.
+        if !notices.isEmpty { try stop() }
     }
 
     /// Where the sink would begin after a crash now; the log may release what is before it.
@@ -145,6 +154,14 @@ package final class FileSink: Sendable {
         let diverted = min(now.diverted, offered - outbox)
         return FileSinkCounters(
             offered: offered, delivered: offered - outbox - diverted, diverted: diverted, outbox: outbox)
+    }
+
+    /// What the operator should know: an append file that was not there any more, and was begun anew. Each once.
+    package func takeNotices() -> [String] {
+        visible.withLock { visible in
+            defer { visible.notices = [] }
+            return visible.notices
+        }
     }
 
     /// Delivers what is committed and complete, up to a bounded amount of work.
@@ -176,6 +193,7 @@ package final class FileSink: Sendable {
     }
 
     private func deliver(_ state: inout State) throws(FileSinkError) -> Bool {
+        try replaceStrays(&state)
         let batch: ResultBatch?
         do throws(ResultLogError) {
             batch = try reader.batch(from: state.readPosition)

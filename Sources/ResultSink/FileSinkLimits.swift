@@ -52,8 +52,8 @@ package enum FileSinkError: Error, Sendable, Equatable, CustomStringConvertible 
         case .log(let error): error.description
         case .cursor(let error): error.description
         case .appendFileShort(let path, let committed, let byteCount):
-            "\(path): has \(byteCount) bytes, \(committed) were committed; restore it, or move it and the "
-                + "sink's cursor aside to write again what the result log still holds"
+            "\(path): has \(byteCount) bytes, \(committed) were committed; restore it, or move it away: the rows "
+                + "that follow then go to a new file"
         case .cursorMissing(let path, let appendFile):
             "\(path) is missing, but \(appendFile) has rows that the result log no longer holds; "
                 + "move that file aside"

@@ -233,6 +233,21 @@ extension FaultStore {
     }
 
     func lock(_ path: String) throws(FileError) -> any StoredFile { try open(path, writable: true) }
+
+    func fingerprint(_ path: String) throws(FileError) -> FileFingerprint? {
+        guard let node = state.withLock({ $0.files[path] }) else {
+            throw FileError(
+                kind: .missing, operation: "look at", path: path, code: 2, message: "no such file")
+        }
+        // Nobody else has its address while a file is open.
+        return FileFingerprint(
+            file: UInt64(UInt(bitPattern: Unmanaged.passUnretained(node).toOpaque())),
+            byteCount: UInt64(node.contents.withLock { $0.visible.count }), modifiedTicks: 0)
+    }
+
+    fileprivate func hasName(_ node: Node) -> Bool {
+        state.withLock { $0.files.values.contains { $0 === node } }
+    }
 }
 
 private final class FaultFile: StoredFile {
@@ -298,6 +313,8 @@ private final class FaultFile: StoredFile {
     func byteCount() throws(FileError) -> UInt64 {
         node.contents.withLock { UInt64($0.visible.count) }
     }
+
+    func isRemoved() throws(FileError) -> Bool { !store.hasName(node) }
 
     func close() {}
 }
