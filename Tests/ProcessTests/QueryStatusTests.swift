@@ -66,7 +66,8 @@ struct QueryStatusTests {
                 #"{"id":"\#($0)","ts":\#(now),"future":\#(now + 7_200_000),"v":\#($0),"temperature":20,"text":"x"}"#
             })
         try why(hub, "none", "12 events came, and none passed the conditions")
-        try why(hub, "typo", "\"temprature\" was in none of 12 events looked at")
+        // Of 10, 11 or 12: how many were looked at by then does not matter.
+        try why(hub, "typo", "\"temprature\" was in none of 1")
         try why(hub, "typo", "did you mean \"temperature\"?")
         try why(hub, "window", "is open of the timeline \"a\"")
         try why(hub, "session", "makes a session longer")
@@ -88,9 +89,12 @@ struct QueryStatusTests {
         try why(hub, "blocked", "\"text\":\"x\"")
         try why(hub, "resting", "bytes of the log wait for it")
         #expect(try hub.object("/api/v1/queries/blocked")["state"] as? String == "blocked")
-        let dropping = try hub.object("/api/v1/queries/dropping")
-        #expect((dropping["counters"] as? [String: Int])?["errors"] == 12)
-        #expect((dropping["lastDropped"] as? String)?.contains("cannot be cast") == true)
+        let dropped = try poll(seconds: 20) { () -> String? in
+            let dropping = try hub.object("/api/v1/queries/dropping")
+            return (dropping["counters"] as? [String: Int])?["errors"] == 12
+                ? dropping["lastDropped"] as? String : nil
+        }
+        #expect(dropped?.contains("cannot be cast") == true, "\(hub.text("/api/v1/queries/dropping"))")
         let errors = try poll(seconds: 20) { () -> String? in
             let rows = try hub.request("GET", "/api/v1/queries/diverting/results?output=_errors").text
             return rows.contains("\"sequence\":12") ? rows : nil
