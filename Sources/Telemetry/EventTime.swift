@@ -34,8 +34,8 @@ extension EventTime: CustomStringConvertible {
         return String(decoding: bytes, as: UTF8.self)
     }
 
-    /// Appends `2026-03-01T00:12:34Z`, `….567Z` or `….5678901Z`; `+010000-01-01T00:00:00Z` past the year 9999, and before
-    /// the year 0 with a `-`.
+    /// Appends `2026-03-01T00:12:34Z`, `….567Z` or `….5678901Z`; past the year 9999 `+010000-01-01T00:00:00Z`, and
+    /// before the year 0 with a `-`.
     package func appendISO8601(to bytes: inout [UInt8]) {
         let day = Self.ticksPerSecond * 86_400
         var days = ticks / day

@@ -122,10 +122,39 @@ import Testing
         #expect(try grouped("d, COUNT(*) AS n", "v > 1") != first)
         #expect(try grouped("COUNT(*) AS n", "1 = 1", "e") != first)
         #expect(try grouped("d, COUNT(*) AS n, MAX(v) AS m") != first)
+        // Other functions of the same values keep the same, in any order; values in another order do not.
+        let two = try grouped("d, MIN(v) AS lo, AVG(v) AS m, COUNT(DISTINCT w) AS n")
+        #expect(try grouped("d, AVG(v) AS m, COUNT(DISTINCT w) AS n, MIN(v) AS lo") == two)
+        #expect(try grouped("d, SUM(v) AS s, MAX(v) AS hi, COUNT(DISTINCT w) AS n") == two)
+        #expect(try grouped("d, COUNT(DISTINCT w) AS n, MIN(v) AS lo, AVG(v) AS m") != two)
+        #expect(try grouped("d, MIN(w) AS lo, AVG(v) AS m") != grouped("d, MIN(v) AS lo, AVG(w) AS m"))
+        func twice(_ list: String) throws -> String {
+            try signature(
+                "WITH s AS (SELECT d, \(list) FROM telemetry GROUP BY d, TumblingWindow(second, 5)) SELECT AVG(lo) AS a "
+                    + "INTO o FROM s GROUP BY SessionWindow(second, 9, 90)")
+        }
+        #expect(try twice("MIN(v) AS lo, MAX(v) AS hi") != twice("MAX(v) AS hi, MIN(v) AS lo"))
         let filter = try signature("SELECT v INTO o FROM telemetry WHERE v > 1")
         #expect(try signature("SELECT * INTO o FROM telemetry WHERE v > 2") == filter)
         #expect(
             try signature("SELECT v, LAG(v) OVER (LIMIT DURATION(second, 5)) AS b INTO o FROM telemetry")
                 != filter)
+    }
+
+    @Test("a state that functions of the same values kept gives the results of others")
+    func exchanged() throws {
+        func query(_ list: String) throws -> StreamHarness {
+            try StreamHarness(
+                "SELECT \(list) INTO o FROM i TIMESTAMP BY t GROUP BY TumblingWindow(second, 10)",
+                settings: .arrivingOnTime())
+        }
+        let first = try query("MIN(v) AS lo, COUNT(DISTINCT v) AS n, SUM(v) AS s")
+        for (second, value) in [(1, 5), (2, 3), (3, 5)] {
+            _ = try first.take("{\"t\":\"2026-03-01T12:00:0\(second)Z\",\"v\":\(value)}")
+        }
+        let second = try query("MAX(v) AS hi, MIN(v) AS lo, COUNT(DISTINCT v) AS n")
+        #expect(first.plan.stateSignature == second.plan.stateSignature)
+        try second.engine.restore(first.engine.snapshot())
+        #expect(try second.flush() == [#"{"hi":5,"lo":3,"n":2}"#])
     }
 }

@@ -63,7 +63,9 @@ extension QueryPlanner {
         if draft.needsOrder || windows.contains(where: \.needsOrder) { relation.stage.needsOrder = true }
         var result = Relation(
             stage: output, block: output.root, columns: [],
-            tree: PlanTree(label: label(select, windows, draft), children: [relation.tree]))
+            tree: PlanTree(
+                label: label(select, windows, draft.texts), children: [relation.tree],
+                meaning: label(select, windows, draft.measureTexts)))
         result.timeline = relation.timeline
         if let having = select.having {
             result = filter(result, label: "having " + QueryPrinter.text(of: having))
@@ -95,12 +97,12 @@ extension QueryPlanner {
         }
     }
 
-    private func label(_ select: Select, _ windows: [WindowPlan], _ draft: GroupDraft) -> String {
+    private func label(_ select: Select, _ windows: [WindowPlan], _ texts: [String]) -> String {
         let keys = select.groupBy.compactMap { item in
             if case .expression(let key) = item { QueryPrinter.text(of: key) } else { nil }
         }
         var label = "group by " + (keys + windows.map(\.description)).joined(separator: ", ")
-        if !draft.texts.isEmpty { label += ": " + draft.texts.joined(separator: ", ") }
+        if !texts.isEmpty { label += ": " + texts.joined(separator: ", ") }
         return label
     }
 
@@ -162,6 +164,8 @@ struct GroupDraft {
     private(set) var slots: [(call: FunctionCall, slot: Int)] = []
     private var known: Set<String> = []
     private(set) var texts: [String] = []
+    /// By measure, what it is of.
+    private(set) var measureTexts: [String] = []
     private(set) var needsOrder = false
 
     init(planner: QueryPlanner, stage: StageDraft, output: StageDraft) {
@@ -182,6 +186,9 @@ struct GroupDraft {
             } else {
                 number = measures.count
                 measures.append(measure)
+                let value =
+                    measure.kind == .collection ? expression : call.arguments.first ?? expression
+                measureTexts.append("\(measure.kind) of " + QueryPrinter.text(of: value))
             }
         }
         let slot = output.newCarriedSlot()

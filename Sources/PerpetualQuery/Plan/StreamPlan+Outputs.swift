@@ -39,14 +39,18 @@ extension StreamPlan {
     }
 
     /// What the state means, as text: two plans with the same signature can go on with each other's state. The list
-    /// of columns above the last operator with state, and conditions there (HAVING), are not in it.
+    /// of columns above the last operator with state, and conditions there (HAVING), are not in it; of the functions of
+    /// the only GROUP BY only what it keeps for them.
     package var stateSignature: String {
+        // What another operator keeps of its rows stands in the order of the functions.
+        let isAlone =
+            groups.count == 1 && joins.isEmpty && analytics.isEmpty && !stages[groups[0].outputStage].isSorted
         var lines = [String(fingerprint)]
         func visit(_ tree: PlanTree, isInside: Bool) {
             let holdsState =
                 isInside || tree.children.count > 1 || tree.children.isEmpty
                 || Self.statefulLabels.contains { tree.label.hasPrefix($0) }
-            if holdsState { lines.append(tree.label) }
+            if holdsState { lines.append(isAlone ? tree.meaning ?? tree.label : tree.label) }
             for child in tree.children { visit(child, isInside: holdsState) }
         }
         for tree in explanation { visit(tree, isInside: !analytics.isEmpty) }

@@ -178,6 +178,8 @@ enum EmitColumn: Hashable, Sendable {
 package struct PlanTree: Hashable, Sendable {
     package var label: String
     package var children: [PlanTree] = []
+    /// Of a GROUP BY, what its groups keep: functions of the same values share it.
+    var meaning: String?
 
     /// The tree with its branches drawn, a line a node.
     package func lines() -> [String] {
