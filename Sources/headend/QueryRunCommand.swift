@@ -69,8 +69,9 @@ struct QueryRunCommand: ParsableCommand {
             if !quiet {
                 for note in replay.notes(plan) { Console.note("note: \(note)") }
                 if summary.counters.withoutTime > 0 {
-                    let count = summary.counters.withoutTime
-                    Console.note("note: TIMESTAMP BY gives no time for \(count) events, which count nowhere")
+                    let events = Counted.text(summary.counters.withoutTime, "event")
+                    Console.note(
+                        "note: TIMESTAMP BY gives no time of the years 1 to 9998 for \(events): in no result")
                 }
                 Console.note(Self.text(summary.counters))
             }

@@ -10,7 +10,7 @@ struct ToleranceArgument: ExpressibleByArgument, Sendable {
     init?(argument: String) {
         if argument == "unlimited" {
             ticks = TimePolicy.unlimited
-        } else if argument == "0" || argument == "0s" {
+        } else if ["0", "0ms", "0s", "0m", "0h", "0d"].contains(argument) {
             ticks = 0
         } else if let duration = DurationArgument(argument: argument) {
             ticks = Int64(duration.nanoseconds / 100)
