@@ -72,7 +72,10 @@ let package = Package(
         // Queries over files, offline.
         .target(
             name: "QueryReplay",
-            dependencies: ["QueryLanguage", "PerpetualQuery", "ReferenceFiles", "Telemetry", "Platform"]),
+            dependencies: [
+                "CChecksum", "QueryLanguage", "PerpetualQuery", "ReferenceFiles", "ResultSink", "Telemetry",
+                "Platform",
+            ]),
 
         // The simulated devices, the load generator, and the proof.
         .target(
@@ -153,7 +156,8 @@ let package = Package(
         .testTarget(
             name: "GoldenTests",
             dependencies: [
-                "PerpetualQuery", "QueryLanguage", "QueryReplay", "ReferenceFiles", "Telemetry", "Platform",
+                "FileStoreKit", "PerpetualQuery", "QueryLanguage", "QueryReplay", "ReferenceFiles", "Telemetry",
+                "Platform",
             ],
             resources: [.copy("Cases")]),
         .testTarget(name: "MosquittoClientTests", dependencies: ["MosquittoClient", "Platform"]),

@@ -38,9 +38,14 @@ package final class Lane<Item: Sendable>: Sendable {
             })
     }
 
-    package func send(_ item: Item) {
+    /// - Parameter isUrgent: the receiver takes it at once, and does not wait for half of the objects.
+    package func send(_ item: Item, isUrgent: Bool = false) {
         let wakes = state.withLock { state in
             state.full.append(item)
+            if isUrgent {
+                state.isReceiverDry = false
+                return true
+            }
             return state.isReceiverDry && state.full.count >= half
         }
         if wakes { state.update { _ in } }

@@ -22,8 +22,11 @@ package final class EventFile {
     @exclusivity(unchecked) package private(set) var number = 0
     /// Values come as text.
     package let isText: Bool
-    private let file: any StoredFile
+    let file: any StoredFile
+    /// Behind what was read into the buffer.
     @exclusivity(unchecked) private var offset: UInt64 = 0
+    /// Where the text begins: behind a byte order mark.
+    private let textStart: UInt64
     @exclusivity(unchecked) private var buffer: UnsafeMutableRawBufferPointer
     @exclusivity(unchecked) private var from = 0
     @exclusivity(unchecked) private var to = 0
@@ -32,6 +35,11 @@ package final class EventFile {
     private var record: [UInt8] = []
     /// The elements of a JSON array, as ranges of the buffer.
     @exclusivity(unchecked) private var elements: [Range<Int>]?
+    /// Where reading stood before the event that was taken last.
+    @exclusivity(unchecked) private var offsetBefore: UInt64
+    @exclusivity(unchecked) private var numberBefore = 0
+    /// The line taken last had no end: the file ended there.
+    @exclusivity(unchecked) private var isLineOpen = false
 
     /// - Throws: when the file is missing or cannot be read.
     package init(path: String, files: any FileStore) throws(ReplayError) {
@@ -44,11 +52,13 @@ package final class EventFile {
             throw ReplayError(.environment, error.description)
         }
         do throws(ReplayError) {
-            offset = try FileBeginning.check(opened, path: path, isCSV: isText)
+            textStart = try FileBeginning.check(opened, path: path, isCSV: isText)
         } catch {
             opened.close()
             throw error
         }
+        offset = textStart
+        offsetBefore = textStart
         file = opened
         buffer = .allocate(byteCount: Self.chunkBytes, alignment: 16)
     }
@@ -64,13 +74,15 @@ package final class EventFile {
 
     /// The next event; nil at the end. Empty lines are passed over.
     package func next() throws(ReplayError) -> UnsafeRawBufferPointer? {
+        offsetBefore = offset - UInt64(to - from)
+        numberBefore = number
         if number == 0, elements == nil, !isText { try lookForArray() }
         if elements != nil { return nextElement() }
         while let line = try nextLine() {
             if Self.isBlank(line) { continue }
             if !isText { return line }
             if header == nil {
-                header = try CSVLine.fields(line, place: place).map { String(decoding: $0, as: UTF8.self) }
+                header = try names(line)
                 continue
             }
             return try csvRecord(line)
@@ -97,6 +109,7 @@ package final class EventFile {
                 let line = UnsafeRawBufferPointer(rebasing: buffer[from..<to])
                 from = to
                 number += 1
+                isLineOpen = true
                 return line
             }
             try fill()
@@ -137,7 +150,73 @@ package final class EventFile {
         }
     }
 
+    // MARK: Going on
+
+    /// Where reading stands: the next event is behind it.
+    var position: EventPosition {
+        guard let elements else {
+            return EventPosition(
+                offset: offset - UInt64(to - from), number: number, isArray: false, isLineOpen: isLineOpen)
+        }
+        return EventPosition(
+            offset: end(ofElement: number, elements), number: number, isArray: true, isLineOpen: false)
+    }
+
+    /// As `position` was before the event that was taken last.
+    var positionBefore: EventPosition {
+        if let elements {
+            return EventPosition(
+                offset: end(ofElement: numberBefore, elements), number: numberBefore, isArray: true,
+                isLineOpen: false)
+        }
+        return EventPosition(
+            offset: offsetBefore, number: numberBefore, isArray: false, isLineOpen: false)
+    }
+
+    /// Goes on where reading stood in this file before, or in one with more behind it. Nothing was taken yet.
+    ///
+    /// - Throws: when the file does not have that place.
+    func resume(at position: EventPosition) throws(ReplayError) {
+        if position.isArray {
+            try lookForArray()
+            guard let elements, position.number <= elements.count,
+                end(ofElement: position.number, elements) == position.offset
+            else { throw ReplayError(.input, "\(path): it is no longer the array that it was") }
+            number = position.number
+            return
+        }
+        while isText, header == nil, number < position.number, let line = try nextLine() {
+            if !Self.isBlank(line) { header = try names(line) }
+        }
+        offset = position.offset
+        from = 0
+        to = 0
+        isAtEnd = false
+        number = position.number
+        isLineOpen = false
+        if position.isLineOpen { try passLineEnd() }
+    }
+
+    /// What came behind a line that had no end must be its end.
+    private func passLineEnd() throws(ReplayError) {
+        while to < 2, !isAtEnd { try fill() }
+        let bytes = buffer[..<min(to, 2)]
+        if bytes.isEmpty {
+            isLineOpen = true
+        } else if bytes.first == 0x0A {
+            from = 1
+        } else if bytes.elementsEqual([0x0D, 0x0A]) {
+            from = 2
+        } else {
+            throw ReplayError(.input, "\(path):\(number): the line has grown since it was read")
+        }
+    }
+
     // MARK: Arrays
+
+    private func end(ofElement number: Int, _ elements: [Range<Int>]) -> UInt64 {
+        textStart + UInt64(number > 0 ? elements[number - 1].upperBound : 0)
+    }
 
     /// A file whose first character is `[` is one array of events.
     private func lookForArray() throws(ReplayError) {
@@ -174,6 +253,10 @@ package final class EventFile {
     }
 
     // MARK: CSV
+
+    private func names(_ line: UnsafeRawBufferPointer) throws(ReplayError) -> [String] {
+        try CSVLine.fields(line, place: place).map { String(decoding: $0, as: UTF8.self) }
+    }
 
     /// The line as a JSON object with text values.
     private func csvRecord(_ line: UnsafeRawBufferPointer) throws(ReplayError) -> UnsafeRawBufferPointer {

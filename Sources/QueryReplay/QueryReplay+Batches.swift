@@ -8,6 +8,25 @@ extension QueryReplay {
     private static let batchCount = 8
     private static let rowBufferCount = 4
 
+    /// Events with the place behind them. `@unchecked Sendable`: one thread fills it, hands it over, and does not touch
+    /// it until it is handed back.
+    private final class Stretch: @unchecked Sendable {
+        let events: EventBatch
+        /// nil: reading failed behind them.
+        @exclusivity(unchecked) var end: InputPlace?
+
+        init(_ events: EventBatch) { self.events = events }
+    }
+
+    /// Rows, and the state behind the events they are of. `@unchecked Sendable`: one thread fills it, hands it over, and
+    /// does not touch it until it is handed back.
+    private final class Harvest: @unchecked Sendable {
+        let rows: RowBuffer
+        @exclusivity(unchecked) var snapshot: ReplaySnapshot?
+
+        init(_ rows: RowBuffer) { self.rows = rows }
+    }
+
     /// What the reading thread needs. `@unchecked Sendable`: handed to that thread once, before it starts; `error` is
     /// read by others when the lane has ended.
     private final class Reader: @unchecked Sendable {
@@ -15,22 +34,30 @@ extension QueryReplay {
         let decoder: EventDecoder
         let arrival: FieldReader?
         @exclusivity(unchecked) var pending: UnsafeRawBufferPointer?
-        @exclusivity(unchecked) var sequence: UInt64 = 1
+        /// Of the next event.
+        @exclusivity(unchecked) var sequence: UInt64
         @exclusivity(unchecked) private(set) var error: ReplayError?
 
-        init(_ file: EventFile, _ decoder: EventDecoder, _ arrival: FieldReader?) {
-            self.file = file
+        init(_ feed: Feed, _ decoder: EventDecoder) {
+            file = feed.file
             self.decoder = decoder
-            self.arrival = arrival
+            arrival = feed.arrival
+            sequence = feed.sequence + 1
         }
 
-        func run(_ batches: Lane<EventBatch>) {
-            while error == nil, let batch = batches.takeFree() {
-                do throws(ReplayError) { try fill(batch) } catch { self.error = error }
-                if batch.count == 0 { break }
-                batches.send(batch)
+        func run(_ stretches: Lane<Stretch>) {
+            while error == nil, let stretch = stretches.takeFree() {
+                stretch.end = nil
+                do throws(ReplayError) {
+                    try fill(stretch.events)
+                    stretch.end = InputPlace(
+                        position: pending == nil ? file.position : file.positionBefore,
+                        sequence: sequence - 1)
+                } catch { self.error = error }
+                if stretch.events.count == 0 { break }
+                stretches.send(stretch)
             }
-            batches.end()
+            stretches.end()
         }
 
         /// Fills a batch; empty at the end of the input.
@@ -62,6 +89,7 @@ extension QueryReplay {
     private enum Stop {
         case failed(QueryFailure, place: String?)
         case notJSON(place: String)
+        case notSaved(ReplayError)
     }
 
     /// What the computing thread needs. `@unchecked Sendable`: handed to that thread once, before it starts, and read
@@ -70,34 +98,41 @@ extension QueryReplay {
         let engine: StreamEngine
         let rows: RowBuffer
         let reader: Reader
-        let results: Lane<RowBuffer>
+        let harvests: Lane<Harvest>
+        let checkpoints: ReplayCheckpoints?
         @exclusivity(unchecked) private(set) var stop: Stop?
         /// Nobody wants rows any more.
         @exclusivity(unchecked) private var isCancelled = false
 
-        init(_ engine: StreamEngine, _ rows: RowBuffer, _ reader: Reader, _ results: Lane<RowBuffer>) {
+        init(
+            _ engine: StreamEngine, _ rows: RowBuffer, _ reader: Reader, _ harvests: Lane<Harvest>,
+            _ checkpoints: ReplayCheckpoints?
+        ) {
             self.engine = engine
             self.rows = rows
             self.reader = reader
-            self.results = results
+            self.harvests = harvests
+            self.checkpoints = checkpoints
         }
 
-        func run(_ batches: Lane<EventBatch>) {
+        func run(_ stretches: Lane<Stretch>) {
             // Windows of many groups hand their rows on while they close.
             engine.drain = { [unowned self] _ in handOver() }
-            while stop == nil, !isCancelled, let batch = batches.receive() {
-                take(batch)
-                batches.giveBack(batch)
+            while stop == nil, !isCancelled, let stretch = stretches.receive() {
+                take(stretch.events)
+                let end = stretch.end
+                stretches.giveBack(stretch)
+                if let checkpoints, let end, stop == nil { checkpoint(checkpoints, end) }
                 if rows.count + rows.systemRows.count >= QueryReplay.batchRows { handOver() }
             }
-            batches.cancel()
+            stretches.cancel()
             if stop == nil, !isCancelled, reader.error == nil {
                 do throws(QueryFailure) { try engine.flush() } catch { stop = .failed(error, place: nil) }
             }
             // The rows before a failure are right: they go out first.
             handOver()
             engine.drain = nil
-            results.end()
+            harvests.end()
         }
 
         private func take(_ batch: EventBatch) {
@@ -111,40 +146,50 @@ extension QueryReplay {
             }
         }
 
-        private func handOver() {
-            if rows.isEmpty { return }
-            guard let empty = results.takeFree() else {
+        /// The rows before go with it, so that whoever writes them knows where they end.
+        private func checkpoint(_ checkpoints: ReplayCheckpoints, _ end: InputPlace) {
+            do throws(ReplayError) {
+                let snapshot = try checkpoints.snapshotIfDue { ([end], engine.snapshotPieces()) }
+                if let snapshot { handOver(with: snapshot) }
+            } catch { stop = .notSaved(error) }
+        }
+
+        private func handOver(with snapshot: ReplaySnapshot? = nil) {
+            if rows.isEmpty, snapshot == nil { return }
+            guard let harvest = harvests.takeFree() else {
                 isCancelled = true
                 return rows.removeAll()
             }
-            rows.exchange(with: empty)
-            results.send(empty)
+            rows.exchange(with: harvest.rows)
+            harvest.snapshot = snapshot
+            harvests.send(harvest, isUrgent: snapshot != nil)
         }
     }
 
     /// Runs the query over a file, its end included.
     func runBatches(
-        _ input: Int, _ file: EventFile, _ plan: StreamPlan, _ engine: StreamEngine, _ rows: RowBuffer,
-        _ title: String,
-        _ body: (RowBuffer) throws(ReplayError) -> Void
+        _ feed: Feed, _ plan: StreamPlan, _ engine: StreamEngine, _ rows: RowBuffer, _ title: String,
+        _ saving: Saving?, _ body: (RowBuffer) throws(ReplayError) -> Void
     ) throws(ReplayError) {
-        let batches = Lane((0..<Self.batchCount).map { _ in EventBatch(plan: plan, input: input) })
-        let results = Lane((0..<Self.rowBufferCount).map { _ in RowBuffer(plan: plan) })
-        let reader = Reader(
-            file, EventDecoder(plan: plan, input: input, limits: limits), arrivalField.map { FieldReader($0) }
-        )
-        let computer = Computer(engine, rows, reader, results)
-        let reading = NamedThread("headend-decode") { reader.run(batches) }
-        let computing = NamedThread("headend-query") { computer.run(batches) }
+        let stretches = Lane(
+            (0..<Self.batchCount).map { _ in Stretch(EventBatch(plan: plan, input: feed.input)) })
+        let harvests = Lane((0..<Self.rowBufferCount).map { _ in Harvest(RowBuffer(plan: plan)) })
+        let reader = Reader(feed, EventDecoder(plan: plan, input: feed.input, limits: limits))
+        let computer = Computer(engine, rows, reader, harvests, saving?.checkpoints)
+        let reading = NamedThread("headend-decode") { reader.run(stretches) }
+        let computing = NamedThread("headend-query") { computer.run(stretches) }
         let result = Result { () throws(ReplayError) in
-            while let rows = results.receive() {
-                try body(rows)
-                rows.removeAll()
-                results.giveBack(rows)
+            while let harvest = harvests.receive() {
+                try body(harvest.rows)
+                harvest.rows.removeAll()
+                let snapshot = harvest.snapshot
+                harvest.snapshot = nil
+                if let snapshot { try saving?.save(snapshot) }
+                harvests.giveBack(harvest)
             }
         }
-        results.cancel()
-        batches.cancel()
+        harvests.cancel()
+        stretches.cancel()
         computing.join()
         reading.join()
         try result.get()
@@ -152,6 +197,7 @@ extension QueryReplay {
         case .failed(let failure, let place): throw failed(failure, place, title)
         case .notJSON(let place):
             throw ReplayError(.input, "\(place): not a JSON object: an event is an object on one line")
+        case .notSaved(let error): throw error
         case nil: if let error = reader.error { throw error }
         }
     }

@@ -85,18 +85,41 @@ package struct QueryReplay {
         _ plan: StreamPlan, title: String, _ body: (RowBuffer) throws(ReplayError) -> Void
     ) throws(ReplayError) -> Summary {
         let rows = RowBuffer(plan: plan)
-        let engine = try engine(plan, rows, title)
-        var feeds = try open(plan, engine, title)
+        let engine = try engine(plan, try referenceContents().map(\.data), rows, title)
+        var feeds = try open(plan, title)
+        return try run(&feeds, plan, engine, rows, title, saving: nil, body)
+    }
+
+    /// The checkpoints of a run, and what makes one of a snapshot, on the caller's thread.
+    struct Saving {
+        let checkpoints: ReplayCheckpoints
+        let save: (ReplaySnapshot) throws(ReplayError) -> Void
+    }
+
+    /// Runs the plan over the rest of the inputs.
+    func run(
+        _ feeds: inout [Feed], _ plan: StreamPlan, _ engine: StreamEngine, _ rows: RowBuffer,
+        _ title: String, saving: Saving?, _ body: (RowBuffer) throws(ReplayError) -> Void
+    ) throws(ReplayError) -> Summary {
         if feeds.count == 1 {
-            try runBatches(feeds[0].input, feeds[0].file, plan, engine, rows, title, body)
+            try runBatches(feeds[0], plan, engine, rows, title, saving, body)
             return Summary(counters: engine.counters)
         }
-        while let index = try Self.next(&feeds) {
+        var count = 0
+        while let index = try Feed.next(&feeds, engine) {
             try feed(&feeds[index], engine, title)
-            if rows.count + rows.systemRows.count >= Self.batchRows {
+            count += 1
+            var snapshot: ReplaySnapshot?
+            if let saving, count % EventBatch.eventsMax == 0 {
+                snapshot = try saving.checkpoints.snapshotIfDue {
+                    (feeds.map(\.place), engine.snapshotPieces())
+                }
+            }
+            if snapshot != nil || rows.count + rows.systemRows.count >= Self.batchRows {
                 try body(rows)
                 rows.removeAll()
             }
+            if let snapshot { try saving?.save(snapshot) }
         }
         do throws(QueryFailure) { try engine.flush() } catch { throw failed(error, nil, title) }
         try body(rows)
@@ -104,18 +127,22 @@ package struct QueryReplay {
         return Summary(counters: engine.counters)
     }
 
-    private func engine(_ plan: StreamPlan, _ rows: RowBuffer, _ title: String) throws(ReplayError)
-        -> StreamEngine
-    {
-        var tables: [ReferenceData] = []
+    func referenceContents() throws(ReplayError) -> [ReferenceContents] {
+        var tables: [ReferenceContents] = []
         var limits = ReferenceLimits()
         limits.rowsMax = self.limits.referenceRowsMax
         let reader = ReferenceReader(files: files, limits: limits)
         for source in references {
-            do throws(ReferenceError) { tables.append(try reader.read(source).data) } catch {
+            do throws(ReferenceError) { tables.append(try reader.read(source)) } catch {
                 throw ReplayError(error.kind == .input ? .input : .environment, error.description)
             }
         }
+        return tables
+    }
+
+    func engine(
+        _ plan: StreamPlan, _ tables: [ReferenceData], _ rows: RowBuffer, _ title: String
+    ) throws(ReplayError) -> StreamEngine {
         do throws(QueryFailure) {
             return try StreamEngine(plan: plan, references: tables, rows: rows, limits: self.limits)
         } catch {
@@ -126,21 +153,7 @@ package struct QueryReplay {
 
     // MARK: Inputs
 
-    /// A file that feeds an input, with the event that comes next.
-    private struct Feed {
-        var input: Int
-        var file: EventFile
-        var arrival: FieldReader?
-        var isAlone: Bool
-        var sequence: UInt64 = 0
-        var event: StreamEvent?
-        var time = Int64.min
-        var engine: StreamEngine
-        var isStarted = false
-    }
-
-    private func open(_ plan: StreamPlan, _ engine: StreamEngine, _ title: String) throws(ReplayError)
-        -> [Feed]
+    func open(_ plan: StreamPlan, _ title: String) throws(ReplayError) -> [Feed]
     {
         if plan.needsArrivalTime, arrivalField == nil {
             throw ReplayError(
@@ -174,47 +187,13 @@ package struct QueryReplay {
             feeds.append(
                 Feed(
                     input: input, file: try EventFile(path: named.path, files: files),
-                    arrival: arrivalField.map { FieldReader($0) }, isAlone: inputs.count == 1, engine: engine)
+                    arrival: arrivalField.map { FieldReader($0) }, isAlone: inputs.count == 1)
             )
         }
         for (index, input) in plan.inputs.enumerated() where !feeds.contains(where: { $0.input == index }) {
             throw ReplayError(.input, "no file for the input \(input.name); write --input \(input.name)=FILE")
         }
         return feeds
-    }
-
-    /// The feed whose event comes first; of equal times the one that was named first.
-    private static func next(_ feeds: inout [Feed]) throws(ReplayError) -> Int? {
-        var first: Int?
-        for index in feeds.indices {
-            if feeds[index].event == nil { try advance(&feeds[index]) }
-            guard feeds[index].event != nil else { continue }
-            if let best = first, feeds[best].time <= feeds[index].time { continue }
-            first = index
-        }
-        return first
-    }
-
-    private static func advance(_ feed: inout Feed) throws(ReplayError) {
-        guard let payload = try feed.file.next() else { return }
-        feed.sequence += 1
-        var event = StreamEvent(
-            input: feed.input, device: 0, sequence: feed.sequence, arrivalTime: EventTime(ticks: 0),
-            eventTime: EventTime(ticks: 0), payload: payload, isText: feed.file.isText)
-        if let reader = feed.arrival {
-            guard let time = reader.time(of: payload) else {
-                throw ReplayError(
-                    .input,
-                    "\(feed.file.place): no time of arrival in \(reader.name): write ISO 8601 or an epoch number"
-                )
-            }
-            event.arrivalTime = time
-            feed.time = time.ticks
-        } else if !feed.isAlone {
-            // An event without time comes at once; the engine counts it.
-            feed.time = feed.engine.time(of: event)?.ticks ?? feed.time
-        }
-        feed.event = event
     }
 
     private func feed(_ feed: inout Feed, _ engine: StreamEngine, _ title: String) throws(ReplayError) {

@@ -1,10 +1,10 @@
-package import PerpetualQuery
-package import Platform
-package import Telemetry
+import PerpetualQuery
+import Platform
+import Telemetry
 
 /// Where the rows of one output go: JSON lines, or CSV when the file's name ends so.
-package final class RowOutput {
-    package enum Target {
+final class RowOutput {
+    enum Target {
         case file(String)
         /// Standard output, or a test.
         case stream((UnsafeRawBufferPointer) throws(ReplayError) -> Void)
@@ -12,15 +12,25 @@ package final class RowOutput {
 
     private static let bufferBytes = 1 << 18
     private let target: Target
-    private let file: (any StoredFile)?
+    /// nil: a stream.
+    let file: (any StoredFile)?
     private var offset: UInt64 = 0
     private var buffer: [UInt8] = []
     private let isCSV: Bool
     private var header: [String]?
     private let withIDs: Bool
 
-    /// - Parameter withIDs: rows end with `_rid`.
-    package init(_ target: Target, withIDs: Bool, files: any FileStore) throws(ReplayError) {
+    /// How much of a file is written.
+    struct End: Hashable, Sendable {
+        var byteCount: UInt64
+        /// The columns of a CSV file whose first line is written.
+        var columns: [String]?
+    }
+
+    /// - Parameters:
+    ///   - withIDs: rows end with `_rid`.
+    ///   - end: what is in the file behind it goes away, and rows are appended there; nil: all goes away.
+    init(_ target: Target, withIDs: Bool, end: End? = nil, files: any FileStore) throws(ReplayError) {
         self.target = target
         self.withIDs = withIDs
         switch target {
@@ -31,8 +41,10 @@ package final class RowOutput {
             isCSV = path.lowercased().hasSuffix(".csv")
             do throws(FileError) {
                 let opened = try files.open(path, writable: true)
+                offset = end?.byteCount ?? 0
+                header = end?.columns
                 // A device such as /dev/null cannot be cut, and need not.
-                if try opened.byteCount() > 0 { try opened.truncate(to: 0) }
+                if try opened.byteCount() > offset { try opened.truncate(to: offset) }
                 file = opened
             } catch {
                 throw ReplayError(.environment, error.description)
@@ -44,7 +56,7 @@ package final class RowOutput {
     deinit { file?.close() }
 
     /// Appends a row of the engine.
-    package func append(_ row: Int, of rows: RowBuffer) throws(ReplayError) {
+    func append(_ row: Int, of rows: RowBuffer) throws(ReplayError) {
         if isCSV { return try append(rows.resultRow(row).columns) }
         rows.appendJSON(of: row, id: withIDs ? rows.id(of: row) : nil, to: &buffer)
         buffer.append(UInt8(ascii: "\n"))
@@ -52,7 +64,7 @@ package final class RowOutput {
     }
 
     /// Appends a row of `_late` or `_errors`.
-    package func append(_ row: ResultRow) throws(ReplayError) {
+    func append(_ row: ResultRow) throws(ReplayError) {
         if isCSV { return try append(row.columns) }
         if withIDs {
             buffer.append(contentsOf: row.json())
@@ -100,8 +112,14 @@ package final class RowOutput {
         buffer.append(UInt8(ascii: "\n"))
     }
 
+    /// Where the file ends when all that is buffered is written.
+    func end() throws(ReplayError) -> End {
+        try flush()
+        return End(byteCount: offset, columns: header)
+    }
+
     /// Writes what is buffered.
-    package func flush() throws(ReplayError) {
+    func flush() throws(ReplayError) {
         if buffer.isEmpty { return }
         switch target {
         case .file:

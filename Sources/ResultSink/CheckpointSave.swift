@@ -15,7 +15,8 @@ package final class CheckpointSave {
     private var written: UInt64 = 0
     private var file: (any StoredFile)?
 
-    init(_ sealed: SealedFile, _ body: [[UInt8]]) {
+    /// - Parameter body: in pieces, which are freed as they are written if nobody else has them.
+    package init(_ sealed: SealedFile, _ body: [[UInt8]]) {
         path = sealed.path
         files = sealed.files
         rest = sealed.framed(body).reversed()
@@ -30,10 +31,15 @@ package final class CheckpointSave {
     ///
     /// - Returns: whether the checkpoint stands.
     package func goOn(byteCount: Int) throws(SealedFileError) -> Bool {
-        do throws(FileError) { return try write(byteCount) } catch { throw .file(error) }
+        do throws(FileError) { return try synchronize(write(byteCount)) } catch { throw .file(error) }
     }
 
-    private func write(_ byteCount: Int) throws(FileError) -> Bool {
+    /// Writes all that is left, without waiting for the disk: `goOn` is to follow.
+    package func writeRest() throws(SealedFileError) {
+        do throws(FileError) { _ = try write(Int.max) } catch { throw .file(error) }
+    }
+
+    private func write(_ byteCount: Int) throws(FileError) -> any StoredFile {
         let file: any StoredFile
         if let open = self.file {
             file = open
@@ -49,6 +55,10 @@ package final class CheckpointSave {
             written += UInt64(piece.count)
             left -= piece.count
         }
+        return file
+    }
+
+    private func synchronize(_ file: any StoredFile) throws(FileError) -> Bool {
         try file.synchronize()
         guard rest.isEmpty else { return false }
         self.file = nil

@@ -14,6 +14,11 @@ struct QueryRunCommand: ParsableCommand {
             at the end of the input are closed. Without --arrival, events arrive at the time that TIMESTAMP BY gives \
             them. Exit status 0; 1 when a row cannot be computed, with the event shown.
 
+            With --checkpoint, the same command goes on where a run was cut off (kill, power, a full disk, an event \
+            that fails), and the outputs are in the end as if it never had been. A run that ends well takes the file \
+            away. It is refused, and nothing is written, when the query, a setting, a file before its place or an \
+            output is not what it was; lines that were appended to an input since are taken.
+
             Example: headend query run minute.sql --input events.jsonl --out-of-order 30s --output -
             """)
 
@@ -42,6 +47,17 @@ struct QueryRunCommand: ParsableCommand {
     @Option(help: ArgumentHelp("The field with the time of arrival.", valueName: "field")) var arrival:
         String?
     @OptionGroup var time: QueryTimeOptions
+    @Option(
+        help: ArgumentHelp(
+            "Save there how far the run has come, and go on from there if it was cut off.",
+            valueName: "file"))
+    var checkpoint: String?
+    @Option(
+        name: .customLong("checkpoint-every"),
+        help: ArgumentHelp(
+            "The least time between checkpoints; large ones are further apart. (default: 1s)",
+            valueName: "duration"))
+    var checkpointEvery: DurationArgument?
     @Flag(help: "End each row with its _rid.") var ids = false
     @Flag(help: "No summary on standard error.") var quiet = false
 
@@ -58,14 +74,17 @@ struct QueryRunCommand: ParsableCommand {
         }
         replay.deduplication = dedup?.split(separator: ",").map(String.init) ?? []
         replay.arrivalField = arrival
+        let checkpointing = try checkpointOptions()
         do throws(ReplayError) {
             let plan = try replay.plan(title: file)
-            let outputs = try Outputs(output, plan, withIDs: ids, files)
-            defer { try? outputs.flush() }
-            let summary = try replay.run(plan, title: file) { (rows) throws(ReplayError) in
-                try outputs.write(rows)
-            }
-            try outputs.flush()
+            let summary = try replay.run(
+                plan, title: file, to: output.map { QueryReplay.NamedFile(argument: $0) }, withIDs: ids,
+                checkpoint: checkpointing,
+                standardOutput: { Console.raw(String(decoding: $0, as: UTF8.self)) },
+                resumed: { events in
+                    let done = Counted.text(events, "event")
+                    if !quiet { Console.note("note: goes on from \(checkpoint ?? ""), \(done) done") }
+                })
             if !quiet {
                 for note in replay.notes(plan) { Console.note("note: \(note)") }
                 if summary.counters.withoutTime > 0 {
@@ -78,6 +97,17 @@ struct QueryRunCommand: ParsableCommand {
         } catch {
             throw Failure(error)
         }
+    }
+
+    private func checkpointOptions() throws -> CheckpointOptions? {
+        guard let checkpoint else {
+            if checkpointEvery != nil { throw Failure.input("--checkpoint-every goes with --checkpoint FILE") }
+            return nil
+        }
+        if checkpoint.isEmpty { throw Failure.input("--checkpoint: name a file") }
+        return CheckpointOptions(
+            path: checkpoint, everyNanoseconds: checkpointEvery?.nanoseconds ?? 1_000_000_000,
+            clock: SystemClock())
     }
 
     private static func text(_ counters: StreamCounters) -> String {
@@ -103,56 +133,5 @@ extension Failure {
             case .environment: .environment
             }
         self.init(status: status, message: error.message)
-    }
-}
-
-/// The files that the rows of a query go to.
-final class Outputs {
-    /// By the plan's output, then `_late` and `_errors`.
-    private var byName: [String: RowOutput] = [:]
-    /// The same, by the plan's number of the output.
-    private var byNumber: [RowOutput?] = []
-    private var all: [RowOutput] = []
-
-    init(_ arguments: [String], _ plan: StreamPlan, withIDs: Bool, _ files: any FileStore) throws(ReplayError)
-    {
-        let known = plan.outputs + [StreamPlan.lateOutput, StreamPlan.errorOutput]
-        let targets = arguments.isEmpty ? ["-"] : arguments
-        for named in targets.map({ QueryReplay.NamedFile(argument: $0) }) {
-            let target: RowOutput.Target =
-                named.path == "-"
-                ? .stream { (bytes) throws(ReplayError) in Console.raw(String(decoding: bytes, as: UTF8.self))
-                }
-                : .file(named.path)
-            let output = try RowOutput(target, withIDs: withIDs, files: files)
-            all.append(output)
-            if let name = named.name {
-                guard let found = known.first(where: { $0.lowercased() == name.lowercased() }) else {
-                    let hint = Suggestion.nearest(to: name, in: known).map { "; did you mean \($0)?" } ?? ""
-                    throw ReplayError(
-                        .input,
-                        "the query has no output \(name): it has \(plan.outputs.joined(separator: ", "))\(hint)"
-                    )
-                }
-                byName[found] = output
-            } else if plan.outputs.count == 1 || targets.count == 1 && named.path == "-" {
-                for name in plan.outputs { byName[name] = output }
-            } else {
-                throw ReplayError(
-                    .input,
-                    "--output \(named.path): the query has the outputs \(plan.outputs.joined(separator: ", ")); "
-                        + "write --output NAME=\(named.path)")
-            }
-        }
-        byNumber = plan.outputs.map { byName[$0] }
-    }
-
-    func write(_ rows: RowBuffer) throws(ReplayError) {
-        for row in 0..<rows.count { try byNumber[rows.output(of: row)]?.append(row, of: rows) }
-        for row in rows.systemRows { try byName[row.output]?.append(row) }
-    }
-
-    func flush() throws(ReplayError) {
-        for output in all { try output.flush() }
     }
 }

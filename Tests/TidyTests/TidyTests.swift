@@ -42,7 +42,10 @@ struct TidyTests {
         "Bridge": ["CChecksum", "MQTTWire", "Platform"],
         "Fleet": ["Telemetry", "Platform", "MosquittoClient"], "Verify": ["Telemetry", "Platform"],
         "Load": ["CEpoll", "MQTTWire", "Platform"], "QueryLanguage": ["Telemetry"],
-        "QueryReplay": ["QueryLanguage", "PerpetualQuery", "ReferenceFiles", "Telemetry", "Platform"],
+        "QueryReplay": [
+            "CChecksum", "QueryLanguage", "PerpetualQuery", "ReferenceFiles", "ResultSink", "Telemetry",
+            "Platform",
+        ],
         "QueryExport": ["QueryLanguage"],
         "Hub": [
             "Telemetry", "Platform", "Transport", "MQTTWire", "MQTTBroker", "Access", "DeviceQueue",

@@ -12,7 +12,7 @@ extension StreamEngine {
     package func snapshot() -> [UInt8] { StateBytes.joined(snapshotPieces()) }
 
     /// As `snapshot()`, in pieces.
-    func snapshotPieces() -> [[UInt8]] {
+    package func snapshotPieces() -> [[UInt8]] {
         var writer = StateWriter()
         writer.put(Self.magic)
         writer.put(Self.checkpointVersion)
@@ -52,7 +52,10 @@ extension StreamEngine {
     ///
     /// - Throws: when the bytes are damaged, of a newer format or of another plan. The engine is then not
     ///   usable.
-    package func restore(_ state: [UInt8]) throws(CheckpointError) {
+    package func restore(_ state: [UInt8]) throws(CheckpointError) { try restore(state[...]) }
+
+    /// As `restore(_:)`, of a part of what is in memory.
+    package func restore(_ state: ArraySlice<UInt8>) throws(CheckpointError) {
         let result = state.withUnsafeBytes { bytes in
             Result { () throws(CheckpointError) in try restore(from: bytes) }
         }
