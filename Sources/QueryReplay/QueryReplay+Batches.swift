@@ -36,9 +36,11 @@ extension QueryReplay {
         @exclusivity(unchecked) var pending: UnsafeRawBufferPointer?
         /// Of the next event.
         @exclusivity(unchecked) var sequence: UInt64
+        private let eventsMax: Int
         @exclusivity(unchecked) private(set) var error: ReplayError?
 
-        init(_ feed: Feed, _ decoder: EventDecoder) {
+        init(_ feed: Feed, _ decoder: EventDecoder, eventsMax: Int) {
+            self.eventsMax = eventsMax
             file = feed.file
             self.decoder = decoder
             arrival = feed.arrival
@@ -67,7 +69,8 @@ extension QueryReplay {
             defer { decoder.finish(batch) }
             while true {
                 if pending == nil { pending = try file.next() }
-                guard let payload = pending, batch.hasRoom(for: payload.count) else { return }
+                guard let payload = pending, batch.count < eventsMax, batch.hasRoom(for: payload.count)
+                else { return }
                 var time = EventTime(ticks: 0)
                 if let arrival {
                     guard let arrived = arrival.time(of: payload) else {
@@ -174,7 +177,8 @@ extension QueryReplay {
         let stretches = Lane(
             (0..<Self.batchCount).map { _ in Stretch(EventBatch(plan: plan, input: feed.input)) })
         let harvests = Lane((0..<Self.rowBufferCount).map { _ in Harvest(RowBuffer(plan: plan)) })
-        let reader = Reader(feed, EventDecoder(plan: plan, input: feed.input, limits: limits))
+        let reader = Reader(
+            feed, EventDecoder(plan: plan, input: feed.input, limits: limits), eventsMax: eventsPerStretch)
         let computer = Computer(engine, rows, reader, harvests, saving?.checkpoints)
         let reading = NamedThread("headend-decode") { reader.run(stretches) }
         let computing = NamedThread("headend-query") { computer.run(stretches) }

@@ -33,13 +33,14 @@ extension QueryReplay {
             return try run(&feeds, plan, engine, rows, title, outputs, nil)
         }
         let settings = settings(targets, tables, withIDs: withIDs)
-        try prepare(checkpoint.path, targets)
+        try Self.checkFiles(targets)
         var ends: [RowOutput.End]?
         if let stored = try load(checkpoint.path) {
             try resume(&feeds, engine, targets, settings, stored, checkpoint.path)
             ends = stored.outputs.map { RowOutput.End(byteCount: $0.mark.byteCount, columns: $0.columns) }
             resumed(engine.counters.events)
         }
+        try probe(checkpoint.path)
         let outputs = try RowOutputs(
             targets, plan, withIDs: withIDs, ends: ends, files: files, standardOutput: standardOutput)
         let named = zip(targets, outputs.all).compactMap { target, output in
@@ -118,8 +119,8 @@ extension QueryReplay {
         return "\(ticks / 10_000)ms"
     }
 
-    /// Finds out before the work begins that a checkpoint cannot be there, or could not be used.
-    private func prepare(_ path: String, _ targets: [RowOutputs.Target]) throws(ReplayError) {
+    /// Rows behind a checkpoint are cut off where a run goes on.
+    private static func checkFiles(_ targets: [RowOutputs.Target]) throws(ReplayError) {
         for target in targets {
             guard let file = target.file else {
                 throw ReplayError(
@@ -131,6 +132,10 @@ extension QueryReplay {
                     .input, "--checkpoint goes with outputs that are files: \(file) cannot be cut")
             }
         }
+    }
+
+    /// Finds out before the work begins whether a checkpoint can be written.
+    private func probe(_ path: String) throws(ReplayError) {
         let temporary = path + ".tmp"
         try ReplayCheckpoints.onDisk { () throws(FileError) in
             try files.open(temporary, writable: true).close()

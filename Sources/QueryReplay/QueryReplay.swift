@@ -39,6 +39,8 @@ package struct QueryReplay {
     /// The field with the time of arrival; nil: events arrive at their own time.
     package var arrivalField: String?
     package var limits = StreamLimits()
+    /// Events that are taken together, `EventBatch.eventsMax` at most: between them a checkpoint can be made.
+    package var eventsPerStretch = EventBatch.eventsMax
     package let files: any FileStore
 
     package init(text: String, name: String, files: any FileStore) {
@@ -110,7 +112,7 @@ package struct QueryReplay {
             try feed(&feeds[index], engine, title)
             count += 1
             var snapshot: ReplaySnapshot?
-            if let saving, count % EventBatch.eventsMax == 0 {
+            if let saving, count % eventsPerStretch == 0 {
                 snapshot = try saving.checkpoints.snapshotIfDue {
                     (feeds.map(\.place), engine.snapshotPieces())
                 }
