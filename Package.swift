@@ -156,7 +156,8 @@ let package = Package(
         .testTarget(
             name: "GoldenTests",
             dependencies: [
-                "FileStoreKit", "PerpetualQuery", "QueryLanguage", "QueryReplay", "ReferenceFiles", "Telemetry",
+                "FileStoreKit", "PerpetualQuery", "QueryLanguage", "QueryReplay", "ReferenceFiles",
+                "Telemetry",
                 "Platform",
             ],
             resources: [.copy("Cases")]),

@@ -67,10 +67,9 @@ extension QueryReplay {
             batch.removeAll(firstSequence: sequence)
             batch.isText = file.isText
             defer { decoder.finish(batch) }
-            while true {
+            while batch.count < eventsMax {
                 if pending == nil { pending = try file.next() }
-                guard let payload = pending, batch.count < eventsMax, batch.hasRoom(for: payload.count)
-                else { return }
+                guard let payload = pending, batch.hasRoom(for: payload.count) else { return }
                 var time = EventTime(ticks: 0)
                 if let arrival {
                     guard let arrived = arrival.time(of: payload) else {

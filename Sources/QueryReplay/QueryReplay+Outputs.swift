@@ -94,7 +94,10 @@ extension QueryReplay {
         var list: [(String, String)] = [
             (Self.textName, "\(FileMark.sum(Array(text.utf8)))"), ("the query's name", name),
             ("--input", inputs.map { $0.name ?? "" }.joined(separator: ", ")),
-            ("--output", targets.map { "\($0.names.joined(separator: ","))=\($0.path)" }.joined(separator: ", ")),
+            (
+                "--output",
+                targets.map { "\($0.names.joined(separator: ","))=\($0.path)" }.joined(separator: ", ")
+            ),
             ("--ids", withIDs ? "yes" : "no"), ("--dedup", deduplication.joined(separator: ",")),
             ("--dedup-for", settings.deduplicationHorizonTicks.map(Self.duration) ?? ""),
             ("--arrival", arrivalField ?? ""), ("--late", Self.duration(policy.lateToleranceTicks)),

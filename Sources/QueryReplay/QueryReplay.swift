@@ -155,8 +155,7 @@ package struct QueryReplay {
 
     // MARK: Inputs
 
-    func open(_ plan: StreamPlan, _ title: String) throws(ReplayError) -> [Feed]
-    {
+    func open(_ plan: StreamPlan, _ title: String) throws(ReplayError) -> [Feed] {
         if plan.needsArrivalTime, arrivalField == nil {
             throw ReplayError(
                 .input,

@@ -101,7 +101,9 @@ struct QueryRunCommand: ParsableCommand {
 
     private func checkpointOptions() throws -> CheckpointOptions? {
         guard let checkpoint else {
-            if checkpointEvery != nil { throw Failure.input("--checkpoint-every goes with --checkpoint FILE") }
+            if checkpointEvery != nil {
+                throw Failure.input("--checkpoint-every goes with --checkpoint FILE")
+            }
             return nil
         }
         if checkpoint.isEmpty { throw Failure.input("--checkpoint: name a file") }
