@@ -18,8 +18,8 @@ extension QueryReplay {
         init(_ events: EventBatch) { self.events = events }
     }
 
-    /// Rows, and the state behind the events they are of. `@unchecked Sendable`: one thread fills it, hands it over, and
-    /// does not touch it until it is handed back.
+    /// Rows, and the state behind the events they are of. `@unchecked Sendable`: one thread fills it, hands it over,
+    /// and does not touch it until it is handed back.
     private final class Harvest: @unchecked Sendable {
         let rows: RowBuffer
         @exclusivity(unchecked) var snapshot: ReplaySnapshot?
