@@ -14,6 +14,6 @@ struct InputPlace: Hashable, Sendable {
     var position: EventPosition
     /// Events taken.
     var sequence: UInt64
-    /// Of several inputs, the time of the event that was taken last, by which the next one is chosen; in ticks.
+    /// Of several inputs, the time that an event without one has, by which the next one is chosen; in ticks.
     var time = Int64.min
 }

@@ -9,9 +9,8 @@ struct Feed {
     var isAlone: Bool
     var sequence: UInt64 = 0
     var event: StreamEvent?
+    /// Of `event`, or of the one before where it has none.
     var time = Int64.min
-    /// Before `event`.
-    private var timeBefore = Int64.min
 
     init(input: Int, file: EventFile, arrival: FieldReader?, isAlone: Bool) {
         self.input = input
@@ -20,11 +19,11 @@ struct Feed {
         self.isAlone = isAlone
     }
 
-    /// How far the file's events are taken: `event` is not.
+    /// How far the file's events are taken: `event` is not. When it is read again, it has the same time again.
     var place: InputPlace {
         event == nil
             ? InputPlace(position: file.position, sequence: sequence, time: time)
-            : InputPlace(position: file.positionBefore, sequence: sequence - 1, time: timeBefore)
+            : InputPlace(position: file.positionBefore, sequence: sequence - 1, time: time)
     }
 
     /// Goes on behind what was taken before.
@@ -49,7 +48,6 @@ struct Feed {
     private mutating func advance(_ engine: StreamEngine) throws(ReplayError) {
         guard let payload = try file.next() else { return }
         sequence += 1
-        timeBefore = time
         var next = StreamEvent(
             input: input, device: 0, sequence: sequence, arrivalTime: EventTime(ticks: 0),
             eventTime: EventTime(ticks: 0), payload: payload, isText: file.isText)

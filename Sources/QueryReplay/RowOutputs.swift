@@ -32,7 +32,9 @@ final class RowOutputs {
         let arguments = arguments.isEmpty ? [QueryReplay.NamedFile(name: nil, path: "-")] : arguments
         var targets: [Target] = []
         for named in arguments {
-            if named.path != "-", !named.path.hasPrefix("/dev/"), targets.contains(where: { $0.path == named.path }) {
+            if named.path != "-", !named.path.hasPrefix("/dev/"),
+                targets.contains(where: { $0.path == named.path })
+            {
                 throw ReplayError(
                     .input, "--output \(named.path) is given twice: each output needs a file of its own")
             }

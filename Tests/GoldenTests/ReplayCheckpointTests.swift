@@ -112,7 +112,7 @@ import Testing
         "wherever it is killed or the power fails, the run goes on and its files are those of an uninterrupted one",
         arguments: MemoryFileStore.CrashMode.allCases)
     func crashes(_ mode: MemoryFileStore.CrashMode) throws {
-        let inputs = ["/i.jsonl": Self.events(36)]
+        let inputs = ["/i.jsonl": Self.events(100)]
         let expected = try Self.minutes.uninterrupted(inputs)
         #expect(expected.values.allSatisfy { $0.count > 300 })
         var resumes = 0
@@ -180,6 +180,19 @@ import Testing
         }
     }
 
+    @Test("events that fill a stretch by their size are cut between as well")
+    func largeEvents() throws {
+        var query = Self.minutes
+        query.stretch = EventBatch.eventsMax
+        let padding = String(repeating: "x", count: 90_000)
+        let lines = (0..<8).map { index in
+            let time = EventTime(ticks: Int64(index) * EventTime.ticksPerSecond)
+            return "{\"id\":\(index),\"t\":\"\(time)\",\"k\":\"a\",\"v\":\(index),\"p\":\"\(padding)\"}\n"
+        }
+        let inputs = ["/i.jsonl": Array(lines.joined().utf8)]
+        try Self.cut(query, inputs, try query.uninterrupted(inputs), every: 4)
+    }
+
     /// Kills it at each of its writes.
     static func cut(
         _ query: Case, _ inputs: [String: [UInt8]], _ expected: [String: [UInt8]], every: Int = 1
@@ -201,19 +214,17 @@ import Testing
         #expect(resumes > 0)
     }
 
-    /// A store in which a run was killed with a checkpoint behind it, and events left.
-    private static func killed(_ query: Case, _ inputs: [String: [UInt8]]) throws -> MemoryFileStore {
-        for call in stride(from: 80, to: 30, by: -1) {
-            let files = store(inputs)
-            files.crashAt = call
-            _ = try? query.run(files)
-            let hasCrashed = files.hasCrashed
-            files.restartProcess()
-            guard hasCrashed, files.exists("/c") else { continue }
-            // It is late enough to know of rows.
-            if let done = try query.run(files.afterCrash(.keep, seed: 0)), done > 24 { return files }
-        }
-        throw ReplayError(.failed, "no call left a checkpoint")
+    /// A store in which a run stopped with a checkpoint of thirty events behind it, and events left.
+    private static func stopped(_ query: Case, _ inputs: [String: [UInt8]]) -> MemoryFileStore {
+        let files = store(inputs)
+        var query = query
+        query.stretch = 30
+        files["/i.jsonl"] += Array("7\n".utf8)
+        let told = message { try query.run(files) }
+        #expect(told.contains("not a JSON object"))
+        #expect(files.exists("/c"))
+        files["/i.jsonl"].removeLast(2)
+        return files
     }
 
     @Test("lines that came since are taken, also behind a line that had no end yet")
@@ -233,6 +244,32 @@ import Testing
             try Self.minutes.run(files)
             let isSame = Self.minutes.written(files) == expected
             #expect(isSame, "cut off at call \(call)")
+        }
+    }
+
+    @Test("behind a line that had no end, the line's end is passed over, and anything else is refused")
+    func openLine() throws {
+        var two = Case(
+            query: "SELECT v INTO o FROM a TIMESTAMP BY t UNION SELECT v FROM b TIMESTAMP BY t",
+            inputs: ["a=/a.jsonl", "b=/b.jsonl"], outputs: ["/o.jsonl"])
+        two.stretch = 2
+        func event(_ seconds: Int64) -> [UInt8] {
+            let time = EventTime(ticks: seconds * EventTime.ticksPerSecond)
+            return Array("{\"t\":\"\(time)\",\"v\":\(seconds)}".utf8)
+        }
+        // Saved behind the first event of either; then `b` stops the run.
+        let files = Self.store(["/a.jsonl": event(1), "/b.jsonl": event(2) + Array("\n7\n".utf8)])
+        #expect(Self.message { try two.run(files) }.contains("/b.jsonl:2: not a JSON object"))
+        #expect(files.exists("/c"))
+        for (more, told) in [
+            (" ", "/a.jsonl:1: the line has grown since it was read; delete /c to begin anew"),
+            ("\nnope", "/a.jsonl:2: not a JSON object"), ("\r\nnope\n", "/a.jsonl:2: not a JSON object"),
+            ("", "/b.jsonl:2: not a JSON object"),
+        ] {
+            let grown = files.afterCrash(.keep, seed: 0)
+            grown["/a.jsonl"] += Array(more.utf8)
+            let text = Self.message { try two.run(grown) }
+            #expect(text.hasPrefix(told), "\(text)")
         }
     }
 
@@ -271,7 +308,7 @@ import Testing
     @Test("a checkpoint that does not belong is refused with what is different, and nothing is written")
     func refusals() throws {
         let inputs = ["/i.jsonl": Self.events(36), "/r.csv": Array("a,b\n1,2\n".utf8)]
-        let files = try Self.killed(Self.minutes, inputs)
+        let files = Self.stopped(Self.minutes, inputs)
         let before = files.files(below: "")
         func refused(_ text: String, _ change: (inout Case) -> Void = { _ in }) {
             var query = Self.minutes
@@ -299,9 +336,11 @@ import Testing
     @Test("a file that is not what it was is named, and no file is written")
     func otherFiles() throws {
         let anew = "; delete /c to begin anew"
+        let whole = try Self.minutes.run(Self.stopped(Self.minutes, ["/i.jsonl": Self.events(36)]))
+        #expect(whole == 30)
         let inputs = ["/i.jsonl": Self.events(36)]
         func told(_ change: (MemoryFileStore) -> Void) throws -> String {
-            let files = try Self.killed(Self.minutes, inputs)
+            let files = Self.stopped(Self.minutes, inputs)
             change(files)
             let before = files.files(below: "")
             let text = Self.message { try Self.minutes.run(files) }
@@ -359,7 +398,7 @@ import Testing
         let rows = Array("a,b\n\"a,0\",2\n\"a,1\",3\n\"a,2\",4\n".utf8)
         let inputs = ["/i.jsonl": Self.events(36), "/r.csv": rows]
         try Self.cut(query, inputs, try query.uninterrupted(inputs))
-        let files = try Self.killed(query, inputs)
+        let files = Self.stopped(query, inputs)
         files["/r.csv"][rows.count - 2] = UInt8(ascii: "5")
         #expect(
             Self.message { try query.run(files) }
