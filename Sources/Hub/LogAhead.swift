@@ -23,8 +23,8 @@ final class LogAhead {
         init(plan: StreamPlan) { batch = EventBatch(plan: plan, input: 0) }
     }
 
-    /// Blocks on the way: about 4 MiB.
-    private static let blockCount = 8
+    /// Blocks on the way, some 12 MiB: what is read while the query's thread saves and the sinks deliver.
+    private static let blockCount = 32
 
     private let source: Source
     private let lane: Lane<Block>?

@@ -7,7 +7,7 @@ extension QueryFleet {
     /// Below that the thread reads for itself: what is behind by less is behind for a moment.
     static let aheadBytesMin: UInt64 = 8 << 20
     /// Blocks a turn, so that a long replay still checkpoints and delivers now and then.
-    private static let blocksPerTurn = 128
+    private static let blocksPerTurn = 32
     /// Every so many blocks, the census looks at some events.
     private static let blocksPerCensus = 4
 
