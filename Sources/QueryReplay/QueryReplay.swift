@@ -107,6 +107,23 @@ package struct QueryReplay {
             try runBatches(feeds[0], plan, engine, rows, title, saving, body)
             return Summary(counters: engine.counters)
         }
+        let result = Result { () throws(ReplayError) in
+            try runInTurn(&feeds, engine, rows, title, saving, body)
+        }
+        // The rows before a failure are right: they go out first.
+        if !rows.isEmpty {
+            try body(rows)
+            rows.removeAll()
+        }
+        try result.get()
+        return Summary(counters: engine.counters)
+    }
+
+    /// Runs the plan over several inputs, always the event that comes first.
+    private func runInTurn(
+        _ feeds: inout [Feed], _ engine: StreamEngine, _ rows: RowBuffer, _ title: String,
+        _ saving: Saving?, _ body: (RowBuffer) throws(ReplayError) -> Void
+    ) throws(ReplayError) {
         var count = 0
         while let index = try Feed.next(&feeds, engine) {
             try feed(&feeds[index], engine, title)
@@ -118,15 +135,13 @@ package struct QueryReplay {
                 }
             }
             if snapshot != nil || rows.count + rows.systemRows.count >= Self.batchRows {
+                // Whatever becomes of these, they are not given again.
+                defer { rows.removeAll() }
                 try body(rows)
-                rows.removeAll()
             }
             if let snapshot { try saving?.save(snapshot) }
         }
         do throws(QueryFailure) { try engine.flush() } catch { throw failed(error, nil, title) }
-        try body(rows)
-        rows.removeAll()
-        return Summary(counters: engine.counters)
     }
 
     func referenceContents() throws(ReplayError) -> [ReferenceContents] {

@@ -184,6 +184,35 @@ import Testing
         #expect(texts == (0..<12_000).map { "{\"v\":\($0)}" })
     }
 
+    @Test("so it does when there are several inputs, and no row goes out twice when one cannot")
+    func rowsOfSeveralBeforeFailure() throws {
+        let folder = try Folder([
+            "a.jsonl": lines(3_000) + "7\n", "b.jsonl": "{\"t\":\"\(time)2Z\",\"v\":-1}\n",
+        ])
+        var replay = QueryReplay(
+            text: "SELECT v INTO o FROM a TIMESTAMP BY t UNION SELECT v FROM b TIMESTAMP BY t", name: "test",
+            files: PosixFileStore())
+        replay.inputs = ["a", "b"].map { (name: String) in
+            QueryReplay.NamedFile(name: name, path: "\(folder.path)/\(name).jsonl")
+        }
+        let plan = try replay.plan(title: "test.sql")
+        var count = 0
+        let told = message {
+            _ = try replay.run(plan, title: "test.sql") { (rows) throws(ReplayError) in count += rows.count }
+        }
+        #expect(told.contains("a.jsonl:3001: not a JSON object"), "\(told)")
+        #expect(count == 3_000)
+        var calls = 0
+        let failed = message {
+            _ = try replay.run(plan, title: "test.sql") { (_) throws(ReplayError) in
+                calls += 1
+                throw ReplayError(.environment, "the disk is full")
+            }
+        }
+        #expect(failed.contains("the disk is full"))
+        #expect(calls == 1)
+    }
+
     @Test("when rows cannot be put out the run ends with that error")
     func outputFails() throws {
         let folder = try Folder(["e.jsonl": lines(30_000)])
