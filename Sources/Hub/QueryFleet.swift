@@ -199,6 +199,8 @@ final class QueryFleet: @unchecked Sendable {
             storage.requestTick()
         }
         finish(isStopping: isStopping)
+        // Saved where it stands: it goes on from there at the next start.
+        if isStopping { ahead = nil }
     }
 
     private func open(_ slot: Slot) {
