@@ -40,14 +40,13 @@ extension QueryFleet {
     private func beginAhead() {
         let durableEnd = queue.durableEnd
         for slot in slots where !slot.isPaused && (!slot.isTogether || together.count == 1) {
-            guard let job = slot.job, job.query.takesBatches, job.query.plan.references.isEmpty else {
-                continue
-            }
+            guard let job = slot.job else { continue }
             let isAlone = slot.isTogether || together.isEmpty
             // Where it meets the others; what it takes again without rows ends where it stood.
             let limit = job.isResuming ? job.resumeOffset : isAlone ? nil : position
-            let end = limit ?? durableEnd
-            guard end.bytes >= job.position.bytes &+ aheadBytesMin else { continue }
+            guard (limit ?? durableEnd).bytes >= job.position.bytes &+ aheadBytesMin,
+                job.query.takesBatches, job.query.plan.references.isEmpty
+            else { continue }
             slot.reader = nil
             ahead = (
                 slot,

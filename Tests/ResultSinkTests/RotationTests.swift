@@ -27,6 +27,17 @@ import Testing
 
     private func deliver(_ sink: FileSink) throws { while try sink.deliver() {} }
 
+    /// A sink that has delivered the values 0 to 2.
+    private func threeRows(
+        _ store: some FileStore, clock: any HubClock = StandingClock()
+    ) throws -> (log: ResultLog, sink: FileSink) {
+        let log = try ResultLog.open(directory: "d/log", files: store)
+        let sink = try sink(store, log, clock: clock)
+        try append(0...2, to: log)
+        try deliver(sink)
+        return (log, sink)
+    }
+
     /// The values of the rows in a file, in their order.
     private func values(_ store: some FileStore, _ path: String) -> [Int] {
         store.text(path).split(separator: "\n").map { line in
@@ -46,10 +57,7 @@ import Testing
     @Test("rows that follow go to a new file, which is said once", arguments: Way.allCases)
     func newFile(way: Way) throws {
         let store = FaultStore()
-        let log = try ResultLog.open(directory: "d/log", files: store)
-        let sink = try sink(store, log)
-        try append(0...2, to: log)
-        try deliver(sink)
+        let (log, sink) = try threeRows(store)
         try sink.stop()
         #expect(sink.takeNotices() == [])
         try take(way, store)
@@ -76,10 +84,7 @@ import Testing
     @Test("a file that was taken away while the sink did not run is begun anew", arguments: Way.allCases)
     func betweenRuns(way: Way) throws {
         let store = FaultStore()
-        let log = try ResultLog.open(directory: "d/log", files: store)
-        let first = try sink(store, log)
-        try append(0...2, to: log)
-        try deliver(first)
+        let (log, first) = try threeRows(store)
         try first.stop()
         try take(way, store)
         let second = try sink(store, log)
@@ -94,10 +99,7 @@ import Testing
     @Test("rows do not count when their file was removed before the cursor was saved")
     func removedBeforeSave() throws {
         let store = FaultStore()
-        let log = try ResultLog.open(directory: "d/log", files: store)
-        let first = try sink(store, log)
-        try append(0...2, to: log)
-        try deliver(first)
+        let (log, first) = try threeRows(store)
         try first.stop()
         try append(3...4, to: log)
         try deliver(first)
@@ -114,10 +116,7 @@ import Testing
         var steps = 0
         for step in 1...100 {
             let store = FaultStore()
-            let log = try ResultLog.open(directory: "d/log", files: store)
-            let sink = try sink(store, log)
-            try append(0...2, to: log)
-            try deliver(sink)
+            let (log, sink) = try threeRows(store)
             try sink.stop()
             // In the file, and not counted by the cursor yet.
             try append(3...4, to: log)
@@ -149,10 +148,7 @@ import Testing
     @Test("another file in its place is gone on with behind what it has")
     func otherFile() throws {
         let store = FaultStore()
-        let log = try ResultLog.open(directory: "d/log", files: store)
-        let sink = try sink(store, log, clock: ImpatientClock())
-        try append(0...2, to: log)
-        try deliver(sink)
+        let (log, sink) = try threeRows(store, clock: ImpatientClock())
         try store.rename(path, to: path + ".1")
         try store.open(path, writable: true).write(Array("{\"value\":99}\n".utf8), at: 0)
         try append(3...4, to: log)
@@ -163,10 +159,7 @@ import Testing
     @Test("a file that was cut short is an error until it is moved away")
     func cutShort() throws {
         let store = FaultStore()
-        let log = try ResultLog.open(directory: "d/log", files: store)
-        let sink = try sink(store, log)
-        try append(0...2, to: log)
-        try deliver(sink)
+        let (log, sink) = try threeRows(store)
         try sink.stop()
         store.damage(path) { $0.removeLast(3) }
         try append(3...3, to: log)
